@@ -1,0 +1,34 @@
+package v1
+
+import "fmt"
+
+// Problem is an RFC 9457 problem document: every error that the API answers.
+// It is also the error type of the ports behind the API.
+type Problem struct {
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail,omitempty"`
+	// Code is stable and meant for programs, such as "spec.invalid".
+	Code string `json:"code"`
+	// Fields name what is wrong in the request's body, by JSON path.
+	Fields []FieldError `json:"fields,omitempty"`
+}
+
+// FieldError is one wrong field.
+type FieldError struct {
+	Field   string `json:"field"`
+	Message string `json:"message"`
+}
+
+// Error makes a Problem an error: what failed, then each field.
+func (p *Problem) Error() string {
+	s := p.Title
+	if p.Detail != "" {
+		s += ": " + p.Detail
+	}
+	for _, f := range p.Fields {
+		s += fmt.Sprintf("\n  %s: %s", f.Field, f.Message)
+	}
+	return s
+}

@@ -1,0 +1,202 @@
+package v1
+
+import "time"
+
+// ClusterView is a cluster as GET /v1/clusters/{name} answers it.
+type ClusterView struct {
+	Cluster
+	// Generation rises by one with each accepted change of the spec.
+	Generation int64         `json:"generation"`
+	Status     ClusterStatus `json:"status"`
+}
+
+// ClusterStatus is what Berth knows of a cluster at one moment.
+type ClusterStatus struct {
+	// ObservedGeneration is the newest generation whose plan has completed.
+	ObservedGeneration int64 `json:"observedGeneration"`
+	// Phase is Pending, Deploying, Ready, Degraded, Deleting or Deleted.
+	Phase string `json:"phase"`
+	// Health is Elasticsearch's own: green, yellow, red, or unknown.
+	Health string `json:"health"`
+	// ClusterUUID is Elasticsearch's id of the cluster, once it formed.
+	ClusterUUID  string     `json:"clusterUUID,omitempty"`
+	NodesWanted  int        `json:"nodesWanted"`
+	NodesRunning int        `json:"nodesRunning"`
+	NodesHealthy int        `json:"nodesHealthy"`
+	ObservedAt   *time.Time `json:"observedAt,omitempty"`
+	// Conditions are named findings, such as HostRuleSatisfied.
+	Conditions []Condition `json:"conditions"`
+	// InProgress lists what is going on, one line an operation.
+	InProgress []Progress `json:"inProgress"`
+	CreatedAt  time.Time  `json:"createdAt"`
+	UpdatedAt  time.Time  `json:"updatedAt"`
+}
+
+// Condition is one named finding about a cluster, with a stable code.
+type Condition struct {
+	Type    string    `json:"type"`
+	Status  string    `json:"status"` // True, False or Unknown
+	Reason  string    `json:"reason"` // a stable CamelCase code
+	Message string    `json:"message,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// Progress is one operation under way on one node.
+type Progress struct {
+	Node    string    `json:"node"`
+	Action  string    `json:"action"`
+	Message string    `json:"message,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// NodeView is one node (one slot) of a cluster.
+type NodeView struct {
+	Name    string   `json:"name"`
+	NodeSet string   `json:"nodeSet"`
+	Roles   []string `json:"roles"`
+	// State is Pending, Reserving, Starting, Running, Healthy, Down, Backoff,
+	// Unreachable, Stopping, Retained or Destroying.
+	State    string `json:"state"`
+	Life     int64  `json:"life"`
+	TaskID   string `json:"taskId,omitempty"`
+	AgentID  string `json:"agentId,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	Address  string `json:"address,omitempty"`
+	// HTTPPort and TransportPort are 0 until reserved.
+	HTTPPort      int    `json:"httpPort,omitempty"`
+	TransportPort int    `json:"transportPort,omitempty"`
+	VolumeID      string `json:"volumeId,omitempty"`
+	// Failures counts failed lives since the node was last healthy.
+	Failures  int        `json:"failures"`
+	NextTryAt *time.Time `json:"nextTryAt,omitempty"`
+	Message   string     `json:"message,omitempty"`
+	Since     time.Time  `json:"since"`
+}
+
+// PlanView is the running or last plan of a cluster.
+type PlanView struct {
+	ID         string      `json:"id"`
+	Generation int64       `json:"generation"`
+	Status     string      `json:"status"` // InProgress, Complete
+	Phases     []PlanPhase `json:"phases"`
+}
+
+// PlanPhase is a group of steps that may run together.
+type PlanPhase struct {
+	Name   string     `json:"name"`
+	Status string     `json:"status"` // Pending, InProgress, Complete
+	Steps  []PlanStep `json:"steps"`
+}
+
+// PlanStep is what happens to one node.
+type PlanStep struct {
+	Node   string `json:"node"`
+	Action string `json:"action"`
+	Status string `json:"status"`
+	// Waiting names the gate or missing thing that holds the step.
+	Waiting string `json:"waiting,omitempty"`
+}
+
+// Explanation says, for each node that has no place, why.
+type Explanation struct {
+	Cluster string            `json:"cluster"`
+	Nodes   []NodeExplanation `json:"nodes"`
+}
+
+// NodeExplanation is the answer for one unplaced node.
+type NodeExplanation struct {
+	Node string `json:"node"`
+	// Summary is one sentence for people.
+	Summary string `json:"summary"`
+	// Agents is how many agents were judged, Fitting how many would do.
+	Agents  int `json:"agents"`
+	Fitting int `json:"fitting"`
+	// Reasons is a tree: a rejection, how many agents it holds for, children.
+	Reasons []ReasonNode `json:"reasons"`
+	// SmallestChange is the least change that would make the node fit.
+	SmallestChange string `json:"smallestChange,omitempty"`
+}
+
+// ReasonNode is one node of a tree of rejections.
+type ReasonNode struct {
+	Name     string       `json:"name"`
+	Reason   string       `json:"reason"`
+	Agents   int          `json:"agents"`
+	Examples []string     `json:"examples,omitempty"`
+	Children []ReasonNode `json:"children,omitempty"`
+}
+
+// Endpoints are the addresses at which a cluster's nodes answer.
+type Endpoints struct {
+	Cluster   string   `json:"cluster"`
+	HTTP      []string `json:"http"`
+	Transport []string `json:"transport"`
+}
+
+// AgentView is one Mesos agent as Berth last saw it.
+type AgentView struct {
+	ID         string            `json:"id"`
+	Hostname   string            `json:"hostname"`
+	Machine    string            `json:"machine"`
+	Attributes map[string]string `json:"attributes"`
+	Active     bool              `json:"active"`
+	// Free is what the agent could still reserve for Berth, when last seen.
+	Free  ResourceView `json:"free"`
+	Nodes []string     `json:"nodes"`
+	Seen  time.Time    `json:"seen"`
+}
+
+// ResourceView are amounts: cores, and MiB.
+type ResourceView struct {
+	CPUs      float64 `json:"cpus"`
+	MemoryMiB float64 `json:"memoryMiB"`
+	DiskMiB   float64 `json:"diskMiB"`
+	Ports     int     `json:"ports"`
+}
+
+// VolumeView is one reservation and persistent volume that carries a label of
+// ours, or that the ledger knows.
+type VolumeView struct {
+	ID string `json:"id"`
+	// Class is owned, retained, destroying, orphan or missing.
+	Class     string     `json:"class"`
+	Cluster   string     `json:"cluster,omitempty"`
+	Node      string     `json:"node,omitempty"`
+	AgentID   string     `json:"agentId"`
+	Hostname  string     `json:"hostname,omitempty"`
+	SizeMiB   float64    `json:"sizeMiB"`
+	Message   string     `json:"message,omitempty"`
+	RetainTo  *time.Time `json:"retainTo,omitempty"`
+	DestroyAt *time.Time `json:"destroyAt,omitempty"`
+}
+
+// Accepted answers a change that goes on after the answer (HTTP 202).
+type Accepted struct {
+	Name       string `json:"name"`
+	Generation int64  `json:"generation"`
+	PlanID     string `json:"planId,omitempty"`
+	// Changed is false when the spec was already the wanted one.
+	Changed bool   `json:"changed"`
+	Message string `json:"message,omitempty"`
+}
+
+// Event is one entry of the event stream; ID rises strictly.
+type Event struct {
+	ID      int64     `json:"id"`
+	Time    time.Time `json:"time"`
+	Type    string    `json:"type"`
+	Cluster string    `json:"cluster,omitempty"`
+	Node    string    `json:"node,omitempty"`
+	Message string    `json:"message"`
+}
+
+// Readiness says whether this Berth can act, and if not, what it waits for.
+type Readiness struct {
+	Ready  bool   `json:"ready"`
+	Leader bool   `json:"leader"`
+	Phase  string `json:"phase"`
+	// Checks name each condition of readiness and its state.
+	Checks      map[string]string `json:"checks"`
+	FrameworkID string            `json:"frameworkId,omitempty"`
+	Version     string            `json:"version"`
+}
