@@ -1,0 +1,155 @@
+// Package observe is the vocabulary between the pure core and Elasticsearch:
+// what is asked of a cluster and what was seen. It has no client in it, so the
+// core can import it; package elastic is the adapter that answers.
+//
+// Every answer is about one moment and carries the Seq of its request, so that
+// the core can tell a fresh answer from one that was asked before a change.
+package observe
+
+import "time"
+
+// Kind says what is asked of a cluster.
+type Kind string
+
+// KindObserve reads and changes nothing.
+const KindObserve Kind = "observe"
+
+// Request asks one thing of one cluster.
+type Request struct {
+	// Cluster is the Elasticsearch cluster.name. An answer from a cluster of
+	// another name (a port that was given away) is refused.
+	Cluster string
+	// Version is the lowest version that a node of the cluster may have, such
+	// as "6.8.23". It decides one thing only: from 7.14 a node must identify
+	// itself as Elasticsearch, and whoever does not is refused.
+	Version string
+	// Endpoints are the base URLs of the nodes, "http://10.0.0.1:9200".
+	Endpoints []string
+	// Seq is the caller's number of this request, returned in the answer.
+	Seq  int64
+	Kind Kind
+	// Full adds shards, replica counts and the audit of hosts to health and
+	// nodes. It costs the master one more read of its routing table, so it is
+	// for every half minute, not for every second.
+	Full bool
+}
+
+// Observation is a readable, complete answer. Whatever could not be read
+// completely is a Failure instead.
+type Observation struct {
+	// Seq is the request's.
+	Seq int64
+	// At is when the answer came; the caller sets it.
+	At time.Time
+	// Full is the request's: without it the fields below "Full only" are unset
+	// (MinReplicas is then -1).
+	Full bool
+
+	// ClusterUUID is "" until the cluster has formed.
+	ClusterUUID string
+	ClusterName string
+	// Health is green, yellow or red.
+	Health string
+	// TimedOut: the master did not work off its queue in time, so the counts
+	// may be behind. A full observation waits for the queue; another does not.
+	TimedOut bool
+	// Nodes are the members of the cluster by the elected master's own state,
+	// sorted by name.
+	Nodes []Node
+
+	// Shard copies, over all indices. Active includes relocating ones;
+	// DelayedUnassigned are those of Unassigned that wait for their node.
+	ActiveShards      int
+	Relocating        int
+	Initializing      int
+	Unassigned        int
+	DelayedUnassigned int
+	// InFlightFetch and Pending are shard fetches and cluster-state changes
+	// that the master has not finished.
+	InFlightFetch int
+	Pending       int
+
+	// Full only.
+
+	// Indices counts all indices: open, closed and hidden.
+	Indices int
+	// MinReplicas is the lowest number_of_replicas over all indices, and
+	// MinReplicasIndex one index that has it; -1 and "" when no index counts.
+	// An index with auto_expand_replicas counts with its upper bound, because
+	// its present number only mirrors how many nodes there are now. A mounted
+	// searchable snapshot does not count: its data is in the repository.
+	MinReplicas      int
+	MinReplicasIndex string
+	// SharedHost are shards with two or more copies on one value of the node
+	// attribute "host", worst first, at most MaxSharedHost of them;
+	// SharedHostTotal counts all. Nodes without the attribute cannot be judged.
+	SharedHost      []SharedShard
+	SharedHostTotal int
+}
+
+// MaxSharedHost bounds Observation.SharedHost.
+const MaxSharedHost = 20
+
+// HostAttribute is the node attribute that names a node's machine.
+const HostAttribute = "host"
+
+// Node is one member of a cluster.
+type Node struct {
+	// ID stays over restarts on the same data; EphemeralID changes with each
+	// start of the process ("" before Elasticsearch 5).
+	ID          string
+	EphemeralID string
+	Name        string
+	// Address is the transport address, "10.0.0.1:9300".
+	Address string
+	// Roles and Version are empty when the node is a member but did not answer
+	// for itself (before 8 they are known to the node alone). No roles with a
+	// Version is a coordinating-only node.
+	Roles      []string
+	Version    string
+	Attributes map[string]string
+	// Master: this is the elected master.
+	Master bool
+}
+
+// SharedShard is a shard with several copies on one machine.
+type SharedShard struct {
+	Index string
+	Shard int
+	Host  string
+	// OnHost of the shard's Copies are on Host or on their way there.
+	// Equal numbers: losing the machine loses the shard.
+	OnHost int
+	Copies int
+}
+
+// Class sorts failures by what they say about the cluster.
+type Class string
+
+// The classes of failure.
+const (
+	// Unreachable: no connection, or it broke before an answer.
+	Unreachable Class = "unreachable"
+	// Refused: nothing listens there yet, or the node says that it is too busy.
+	Refused Class = "refused"
+	// NoMaster: the node answers and has no elected master.
+	NoMaster Class = "no_master"
+	// Unauthorized: credentials are missing or not enough.
+	Unauthorized Class = "unauthorized"
+	// Unreadable: the answer is cut off, too large, of an unknown shape, from
+	// another cluster or from something that is not Elasticsearch.
+	Unreadable Class = "unreadable"
+	// Timeout: connected, and no answer in time.
+	Timeout Class = "timeout"
+)
+
+// Failure says why there is no observation. It is never evidence for anything
+// about the cluster's data: callers keep what they knew and wait.
+type Failure struct {
+	Class Class
+	// Message is for people: which node, what failed, and how the others did.
+	Message string
+}
+
+// Error is the message with its class.
+func (f *Failure) Error() string { return string(f.Class) + ": " + f.Message }
