@@ -24,6 +24,19 @@ type Need struct {
 	Disk     Amount // MiB; 0 = no volume
 	DiskType DiskType
 	Ports    int // how many ports, of the agent's choosing
+	// Expect is what the records say the slot has reserved on the agent already.
+	Expect Expect
+}
+
+// Expect is a reservation on record. One agent's resources may come in several
+// offers, and a volume in use is in none: a pool that shows less than Expect
+// shows only a part, and to reserve the rest anew would reserve it twice (Mesos
+// rules 30, 38). The zero value expects nothing.
+type Expect struct {
+	CPU    Amount
+	Mem    Amount
+	Ports  int
+	Volume bool // the volume was created: it must be seen, never made anew
 }
 
 // Identity is what marks the reservation and the volume of one slot.
