@@ -178,6 +178,10 @@ type Accepted struct {
 	// Changed is false when the spec was already the wanted one.
 	Changed bool   `json:"changed"`
 	Message string `json:"message,omitempty"`
+	// DryRun is true when nothing was stored: this is what would happen.
+	DryRun bool `json:"dryRun,omitempty"`
+	// Changes are the fields that differ from the spec before.
+	Changes []Change `json:"changes,omitempty"`
 }
 
 // Event is one entry of the event stream; ID rises strictly.
@@ -199,4 +203,24 @@ type Readiness struct {
 	Checks      map[string]string `json:"checks"`
 	FrameworkID string            `json:"frameworkId,omitempty"`
 	Version     string            `json:"version"`
+}
+
+// ClusterList answers GET /v1/clusters, by name.
+type ClusterList struct {
+	Clusters []ClusterView `json:"clusters"`
+}
+
+// NodeList answers GET /v1/clusters/{name}/nodes, by name.
+type NodeList struct {
+	Nodes []NodeView `json:"nodes"`
+}
+
+// AgentList answers GET /v1/agents.
+type AgentList struct {
+	Agents []AgentView `json:"agents"`
+}
+
+// VolumeList answers GET /v1/volumes.
+type VolumeList struct {
+	Volumes []VolumeView `json:"volumes"`
 }

@@ -1,0 +1,103 @@
+// Package server answers Berth's REST API, version 1: it authenticates,
+// decodes, validates and limits, and leaves every decision to two ports,
+// Commands and Queries. It never blocks them: each call carries a deadline.
+package server
+
+import (
+	"context"
+	"io"
+	"time"
+
+	v1 "github.com/berthdata/berth/api/v1"
+)
+
+// PutOptions accompany a spec.
+type PutOptions struct {
+	// DryRun: say what would change, and change nothing.
+	DryRun bool
+	// IfGeneration is the generation that the caller saw: anything else is
+	// v1.ProblemGenerationMismatch. 0: the cluster must not exist. Nil: no lock.
+	IfGeneration *int64
+	// Message is the caller's reason, for the audit log.
+	Message string
+	// User is who asked.
+	User string
+}
+
+// DeleteOptions accompany the deletion of a cluster.
+type DeleteOptions struct {
+	// Confirm repeats the cluster's name; the server has compared it already.
+	Confirm string
+	// Retention is how long volumes are kept; nil: the scheduler's default.
+	Retention *time.Duration
+	Message   string
+	User      string
+}
+
+// VolumeOptions accompany a destroy order and its withdrawal.
+type VolumeOptions struct {
+	// Confirm repeats the volume's id (destroy only; compared already).
+	Confirm string
+	Message string
+	User    string
+}
+
+// Commands change things. An error that is (or wraps) a *v1.Problem is answered
+// as it is; any other is logged and answered as an internal problem. When ctx
+// ends first the caller is told that the change may or may not have happened,
+// so each command must be safe to repeat.
+type Commands interface {
+	// PutCluster makes the spec the wanted one. Defaults are set and the spec
+	// is valid. Accepted.Changed is false when it was the wanted one already.
+	PutCluster(ctx context.Context, c v1.Cluster, o PutOptions) (v1.Accepted, error)
+	DeleteCluster(ctx context.Context, name string, o DeleteOptions) (v1.Accepted, error)
+	// DestroyVolume records a destroy order, carried out after the retention
+	// time; until then RestoreVolume takes it back.
+	DestroyVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)
+	RestoreVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)
+}
+
+// Queries read. Errors are as for Commands; an unknown cluster is
+// v1.ProblemNotFound("cluster", name).
+type Queries interface {
+	Clusters(ctx context.Context) ([]v1.ClusterView, error)
+	Cluster(ctx context.Context, name string) (v1.ClusterView, error)
+	Nodes(ctx context.Context, name string) ([]v1.NodeView, error)
+	Plan(ctx context.Context, name string) (v1.PlanView, error)
+	Explain(ctx context.Context, name string) (v1.Explanation, error)
+	Endpoints(ctx context.Context, name string) (v1.Endpoints, error)
+	Agents(ctx context.Context) ([]v1.AgentView, error)
+	Volumes(ctx context.Context) ([]v1.VolumeView, error)
+	// Readiness never waits: it is asked by probes.
+	Readiness(ctx context.Context) v1.Readiness
+}
+
+// EventSource is a bounded history of events and what comes after it.
+type EventSource interface {
+	// Subscribe starts after the event with id after; 0 is the oldest event
+	// that is kept, LatestOnly is none of the kept ones. The error is a
+	// *HistoryGoneError when events after that id are no longer kept.
+	Subscribe(ctx context.Context, after int64) (Subscription, error)
+}
+
+// LatestOnly asks for new events only.
+const LatestOnly int64 = -1
+
+// Subscription is one reader's place in the stream, for one goroutine.
+type Subscription interface {
+	// Next waits for the next event. Errors: ctx's, ErrSlowConsumer when the
+	// history has overtaken the reader, ErrHubClosed at the end.
+	Next(ctx context.Context) (v1.Event, error)
+	// Position is the id up to which everything was delivered.
+	Position() int64
+}
+
+// Artifacts serve what agents fetch, such as the executor's binary. The token
+// belongs to the task; a wrong one, like an unknown file, is fs.ErrNotExist.
+type Artifacts interface {
+	Open(taskID, token, file string) (content io.ReadSeekCloser, modified time.Time, size int64, err error)
+}
+
+// LeaderRedirect says whether this Berth leads, and if not, the base URL of the
+// one that does ("" when unknown). Nil in Options: this Berth always leads.
+type LeaderRedirect func(ctx context.Context) (leading bool, leaderURL string)

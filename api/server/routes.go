@@ -1,0 +1,57 @@
+package server
+
+import (
+	"net/http"
+)
+
+// access says who may use a route.
+type access int
+
+const (
+	accessPublic   access = iota // no credentials
+	accessRead                   // scope readonly or operator
+	accessOperator               // scope operator
+)
+
+// routeEvents is the path of the event stream.
+const routeEvents = "/v1/events"
+
+// route is one operation of the API. The OpenAPI document has the same ones.
+type route struct {
+	method, path string
+	access       access
+	// local routes are answered by followers too.
+	local bool
+	// stream routes have no deadline for the whole of their answer.
+	stream bool
+	// secretPath routes carry a token in the path, which no log may show.
+	secretPath bool
+	query      []string // the parameters allowed
+	handle     func(http.ResponseWriter, *http.Request) error
+}
+
+func (s *Server) routes() []route {
+	const cluster = "/v1/clusters/{name}"
+	return []route{
+		{method: "GET", path: "/v1/clusters", access: accessRead, handle: s.listClusters},
+		{method: "PUT", path: cluster, access: accessOperator, query: []string{"dryRun", "ifGeneration", "message"}, handle: s.putCluster},
+		{method: "GET", path: cluster, access: accessRead, handle: s.getCluster},
+		{method: "DELETE", path: cluster, access: accessOperator, query: []string{"confirm", "retention", "message"}, handle: s.deleteCluster},
+		{method: "GET", path: cluster + "/status", access: accessRead, handle: s.getStatus},
+		{method: "GET", path: cluster + "/nodes", access: accessRead, handle: s.listNodes},
+		{method: "GET", path: cluster + "/plan", access: accessRead, handle: s.getPlan},
+		{method: "GET", path: cluster + "/explain", access: accessRead, handle: s.getExplanation},
+		{method: "GET", path: cluster + "/endpoints", access: accessRead, handle: s.getEndpoints},
+		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster"}, handle: s.streamEvents},
+		{method: "GET", path: "/v1/agents", access: accessRead, handle: s.listAgents},
+		{method: "GET", path: "/v1/volumes", access: accessRead, handle: s.listVolumes},
+		{method: "DELETE", path: "/v1/volumes/{id}", access: accessOperator, query: []string{"confirm", "message"}, handle: s.destroyVolume},
+		{method: "POST", path: "/v1/volumes/{id}/restore", access: accessOperator, query: []string{"message"}, handle: s.restoreVolume},
+		{method: "GET", path: "/v1/artifacts/{taskId}/{token}/{file}", access: accessPublic, local: true, stream: true, secretPath: true, handle: s.getArtifact},
+		{method: "GET", path: "/healthz", access: accessPublic, local: true, handle: s.getHealth},
+		{method: "GET", path: "/readyz", access: accessPublic, local: true, handle: s.getReadiness},
+		{method: "GET", path: "/metrics", access: accessRead, local: true, handle: s.getMetrics},
+		{method: "GET", path: "/openapi.json", access: accessPublic, local: true, handle: s.getDocumentJSON},
+		{method: "GET", path: "/openapi.yaml", access: accessPublic, local: true, handle: s.getDocumentYAML},
+	}
+}
