@@ -1,0 +1,32 @@
+// setup installs what Berth's tests and demo run: Mesos, ZooKeeper and
+// Elasticsearch.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/berthdata/berth/test/rig/setup"
+)
+
+func main() {
+	want := setup.All()
+	es := flag.String("es", strings.Join(want.Elasticsearch, ","), "versions of Elasticsearch, separated by commas")
+	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "setup: unexpected argument %q\n", flag.Arg(0))
+		os.Exit(2)
+	}
+	want.Elasticsearch = strings.FieldsFunc(*es, func(r rune) bool { return r == ',' })
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if _, err := setup.Prepare(ctx, want, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "setup:", err)
+		os.Exit(1)
+	}
+}
