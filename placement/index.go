@@ -192,6 +192,12 @@ func (a candidate) less(b candidate) bool {
 // find searches the class of the query for the best feasible node.
 func (s *Space) find(q *query) int32 {
 	c := s.classOf(q)
+	if len(q.own) > 0 {
+		// What this slot's own nodes lack says nothing of the next slot, so
+		// this search is shared with none.
+		s.search = search{}
+		defer func() { s.search = search{} }()
+	}
 	if !s.search.serves(c, q) {
 		s.startSearch(c, q)
 	}
