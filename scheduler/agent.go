@@ -1,0 +1,286 @@
+package scheduler
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+
+	"github.com/berthdata/berth/placement"
+	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/volumes"
+)
+
+// agent is what is known of one Mesos agent. It is learned anew after each
+// failover: nothing here is durable, and nothing destructive rests on it alone.
+type agent struct {
+	id         string
+	hostname   string
+	machine    string
+	address    string
+	attributes placement.Attributes
+	active     bool
+	draining   bool
+	// free is what no framework uses, as last seen by the operator API.
+	free []mesos.Resource
+	// full: free comes from the operator API and so covers everything.
+	full bool
+	seen time.Time
+}
+
+// learn notes an agent from one of its offers.
+func (c *Core) learn(o *mesos.Offer) *agent {
+	a := c.agents[o.AgentID.Value]
+	if a == nil {
+		a = &agent{id: o.AgentID.Value}
+		c.agents[a.id] = a
+	}
+	a.hostname, a.active, a.seen = o.Hostname, true, c.now
+	a.attributes = placement.AttributesOf(o.Hostname, o.Attributes)
+	a.machine = c.machineOf(a)
+	if o.URL != nil {
+		a.address = o.URL.Address.GetIP()
+	}
+	if a.address == "" {
+		a.address = o.Hostname
+	}
+	return a
+}
+
+// machineOf is what the host rule counts by: hosts, never agent ids, since one
+// machine may come back under a new id.
+func (c *Core) machineOf(a *agent) string {
+	if c.cfg.MachineAttribute != "" {
+		if v, ok := a.attributes.Value(c.cfg.MachineAttribute); ok {
+			return v
+		}
+	}
+	return a.hostname
+}
+
+// agentFailed notes that the master removed an agent. Its tasks may still run:
+// their own updates say what becomes of them.
+func (c *Core) agentFailed(id string) {
+	if a := c.agents[id]; a != nil {
+		a.active = false
+		c.publish("AgentLost", "", "", "agent %s (%s) was removed by the master; its nodes and volumes are kept on record", id, a.hostname)
+	}
+}
+
+// agentsWanted asks for a full view of the agents soon.
+func (c *Core) agentsWanted() { c.agentsSoon = true }
+
+// settleAgents asks the operator API for all agents: soon while something is
+// unsure, and now and then anyway, since explanations rest on it.
+func (c *Core) settleAgents() {
+	if !c.connected {
+		return
+	}
+	pace := agentsRoutine
+	if c.agentsSoon {
+		pace = agentsEvery
+	}
+	due := c.agentsAsked.Add(pace)
+	if c.agentsAsked.IsZero() || !due.After(c.now) {
+		c.out.ObserveAgents = true
+		c.agentsAsked, c.agentsSoon = c.now, false
+		due = c.now.Add(agentsRoutine)
+	}
+	c.wakeAt(due)
+}
+
+// agentsObserved takes a full view of the agents: the second witness for what
+// operations did, which needs no offer (Mesos rule 55).
+func (c *Core) agentsObserved(e AgentsObserved) {
+	seen := map[string]bool{}
+	held := map[string]map[string]volumes.Holding{}
+	for i := range e.Agents {
+		o := &e.Agents[i]
+		a := c.agents[o.ID]
+		if a == nil {
+			a = &agent{id: o.ID}
+			c.agents[o.ID] = a
+		}
+		seen[o.ID] = true
+		a.hostname, a.address, a.active, a.draining, a.seen = o.Hostname, o.Address, o.Active, o.Draining, c.now
+		a.attributes = placement.AttributesOf(o.Hostname, o.Attributes)
+		a.machine = c.machineOf(a)
+		a.free, a.full = volumes.Subtract(o.Total, o.Used), true
+		held[o.ID] = c.heldOn(o.Total)
+		c.recognise(a, slices.Collect(maps.Values(held[o.ID])), false)
+	}
+	for id := range c.agents {
+		if !seen[id] {
+			delete(c.agents, id)
+		}
+	}
+	c.observedAt = e.AskedAt
+	c.settleUnsure(e, held)
+}
+
+// heldOn lists by label what is reserved for any of our roles on an agent.
+func (c *Core) heldOn(total []mesos.Resource) map[string]volumes.Holding {
+	held := map[string]volumes.Holding{}
+	for _, role := range c.cfg.Roles {
+		// A pool of one role skips what other roles hold.
+		pool, err := volumes.NewPoolFromResources(role, c.cfg.Principal, total)
+		if err != nil {
+			c.why("the resources of an agent cannot be read: %v", err)
+			continue
+		}
+		for _, h := range pool.Held() {
+			if !h.Foreign {
+				held[h.Label] = h
+			}
+		}
+	}
+	return held
+}
+
+// settleUnsure resolves what a lost answer left open: a full view of the agent,
+// asked for well after the operation was sent, that does not show the
+// reservation proves that it was never made (Mesos rule 38).
+func (c *Core) settleUnsure(e AgentsObserved, held map[string]map[string]volumes.Holding) {
+	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
+		s := c.slots[id]
+		b := s.Bind
+		if b == nil || s.live() || e.AskedAt.Before(b.Since.Add(witnessLag)) {
+			continue
+		}
+		unsure := b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != ""
+		labels, known := held[b.AgentID]
+		if !unsure || !known {
+			continue
+		}
+		h, reserved := labels[s.ID]
+		b.ReserveOp, b.CreateOp = "", ""
+		switch {
+		case !reserved:
+			b.Reserved, b.Volume = state.KnownNo, state.KnownNo
+		case h.Volume == nil:
+			b.Reserved, b.Volume = state.KnownYes, state.KnownNo
+		default:
+			b.Reserved, b.Volume = state.KnownYes, state.KnownYes
+		}
+		c.why("the master's own view settles %s on agent %s: reserved %s, volume %s", s.ID, b.AgentID, b.Reserved, b.Volume)
+		c.touch(s)
+	}
+}
+
+// unknownHolding is a reservation with a label of Berth's kind that no record
+// explains. It is listed and left alone.
+type unknownHolding struct {
+	agentID, hostname string
+	size              volumes.Amount
+	volume            bool
+}
+
+// recognise compares what an agent shows under our labels with the records.
+// offered: it comes from an offer, so nothing is using it right now.
+func (c *Core) recognise(a *agent, held []volumes.Holding, offered bool) {
+	slices.SortFunc(held, func(x, y volumes.Holding) int { return strings.Compare(x.Label, y.Label) })
+	for i := range held {
+		h := &held[i]
+		if h.Foreign {
+			continue
+		}
+		s := c.slots[h.Label]
+		if s == nil {
+			if len(c.unknownLabels) < maxUnknown {
+				c.unknownLabels[h.Label] = unknownHolding{agentID: a.id, hostname: a.hostname, size: h.Disk, volume: h.Volume != nil}
+			}
+			continue
+		}
+		delete(c.unknownLabels, h.Label)
+		c.recogniseSlot(a, s, h, offered)
+	}
+}
+
+func (c *Core) recogniseSlot(a *agent, s *slot, h *volumes.Holding, offered bool) {
+	b := s.Bind
+	switch {
+	case b == nil:
+		// Our own reservation that the record had given up: take it back
+		// rather than reserve twice.
+		s.Bind = c.binding(a)
+		s.Bind.Reserved, s.Bind.Volume = state.KnownYes, knownIf(h.Volume != nil)
+		s.Bind.Ports, s.Bind.DiskMiB = h.Ports, h.Disk
+		c.why("%s: its reservation was found on agent %s", s.ID, a.id)
+		c.touch(s)
+	case b.AgentID != a.id:
+		c.elsewhere(a, s, h, offered)
+	default:
+		c.recogniseBound(s, h)
+	}
+}
+
+// recogniseBound completes what is known of a slot's own reservation. Seeing
+// proves; not seeing proves nothing, since resources can be in use or split
+// over offers.
+func (c *Core) recogniseBound(s *slot, h *volumes.Holding) {
+	b := s.Bind
+	if h.Volume != nil && b.Volume != state.KnownYes && s.Release == nil {
+		b.Volume, b.CreateOp = state.KnownYes, ""
+		c.touch(s)
+	}
+	if s.live() || s.Release != nil {
+		return
+	}
+	whole := h.CPU >= s.Need.CPU && h.Mem >= s.Need.Mem && len(h.Ports) >= s.Need.Ports
+	if whole && b.Reserved != state.KnownYes {
+		b.Reserved, b.ReserveOp = state.KnownYes, ""
+		if len(b.Ports) == 0 {
+			b.Ports = h.Ports
+		}
+		c.touch(s)
+	}
+	if h.Volume == nil && h.Disk >= s.Need.Disk && b.Volume == state.KnownUnsure {
+		b.Volume, b.CreateOp = state.KnownNo, ""
+		c.touch(s)
+	}
+}
+
+// elsewhere handles a slot's volume that is offered by another agent id. Label
+// and persistence id are unique, so it is the same volume, and the machine came
+// back under a new id (Mesos rule 48): the slot follows its data, once its old
+// task does not run there.
+func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
+	if !offered || h.Volume == nil {
+		return
+	}
+	if s.live() && s.Task.State != state.TaskUnreachable {
+		// The old agent is not known to be lost yet: ask about the task.
+		if s.elsewhere != a.id {
+			s.elsewhere = a.id
+			c.askTask(s)
+		}
+		return
+	}
+	if s.live() {
+		c.setTask(s, state.TaskEnded, false)
+		s.Task.Message = "its agent came back under a new id without it"
+	}
+	old := s.Bind
+	c.publish("NodeRebound", s.Owner, s.Name, "volume %s is back on %s under agent id %s (was %s): the node returns in place", s.ID, a.hostname, a.id, old.AgentID)
+	s.Bind = c.binding(a)
+	s.Bind.Reserved, s.Bind.Volume = state.KnownYes, state.KnownYes
+	s.Bind.Ports, s.Bind.DiskMiB, s.Bind.HasData = h.Ports, h.Disk, old.HasData
+	s.elsewhere = ""
+	c.touch(s)
+}
+
+func (c *Core) binding(a *agent) *state.Binding {
+	return &state.Binding{
+		AgentID: a.id, Hostname: a.hostname, Machine: a.machine, Address: a.address,
+		Attributes: a.attributes.Map(), Since: c.now,
+	}
+}
+
+func knownIf(b bool) state.Known {
+	if b {
+		return state.KnownYes
+	}
+	return state.KnownNo
+}

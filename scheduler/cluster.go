@@ -1,0 +1,285 @@
+package scheduler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/scheduler/plan"
+	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/volumes"
+)
+
+// The phases of a cluster.
+const (
+	phasePending   = "Pending"
+	phaseDeploying = "Deploying"
+	phaseReady     = "Ready"
+	phaseDegraded  = "Degraded"
+	phaseDeleting  = "Deleting"
+)
+
+// settleCluster brings a cluster's slots in line with its spec, judges its
+// phase and conditions, and asks Elasticsearch when it is time to.
+func (c *Core) settleCluster(cl *cluster) {
+	if cl.Deletion != nil {
+		c.settleDeletion(cl)
+		return
+	}
+	c.settleSlots(cl)
+	var next time.Time
+	if t := c.settleObservation(cl); !t.IsZero() {
+		next = t
+	}
+	c.judge(cl)
+	c.agenda.set(clusterKey+cl.Spec.Name, next)
+}
+
+// settleSlots makes the slots that the spec wants and lets go of those that it
+// does not: only such as hold nothing, see plan.Refusals.
+func (c *Core) settleSlots(cl *cluster) {
+	have := map[string]*slot{}
+	for _, s := range cl.slots {
+		if s.Want == state.WantRun {
+			have[s.Name] = s
+		}
+	}
+	for _, n := range plan.Nodes(cl.Spec) {
+		s := have[n.Name]
+		delete(have, n.Name)
+		set, _ := plan.Set(cl.Spec.Spec, n.Set)
+		if s == nil {
+			s = c.newSlot(cl, n)
+		}
+		// What a slot without a place asks for follows the spec.
+		if need := needOf(set); s.Bind == nil && !s.live() && (s.Need != need || s.Identity.Role != cl.Spec.Spec.Role) {
+			s.Need, s.Identity.Role = need, cl.Spec.Spec.Role
+			c.touch(s)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		s := have[name]
+		if s.Bind == nil && !s.live() {
+			c.remove(s)
+		}
+	}
+}
+
+func (c *Core) newSlot(cl *cluster, n plan.Node) *slot {
+	id := fmt.Sprintf("%s.%d", n.Name, c.incarnation())
+	s := &slot{Slot: state.Slot{
+		ID: id, Name: n.Name, Kind: kindElasticsearch,
+		Owner: cl.Spec.Name, OwnerIncarnation: cl.Incarnation,
+		Set: n.Set, Ordinal: n.Ordinal, Want: state.WantRun,
+		Identity: volumes.Identity{
+			Role: cl.Spec.Spec.Role, Principal: c.cfg.Principal,
+			Label: id, PersistenceID: id, ContainerPath: dataPath,
+		},
+		CreatedAt: c.now,
+	}}
+	c.slots[id] = s
+	cl.slots[id] = s
+	c.touch(s)
+	return s
+}
+
+// dataPath is where a slot's volume appears in the sandbox.
+const dataPath = "data"
+
+// needOf are the resources of one node of a set. Sizes were validated.
+func needOf(set v1.NodeSet) volumes.Need {
+	mem, _ := v1.ParseMiB(set.Resources.Memory)
+	disk, _ := v1.ParseMiB(set.Storage.Size)
+	kinds := map[string]volumes.DiskType{v1.StoragePath: volumes.DiskPath, v1.StorageMount: volumes.DiskMount}
+	kind, ok := kinds[set.Storage.Type]
+	if !ok {
+		kind = volumes.DiskRoot
+	}
+	return volumes.Need{
+		CPU: volumes.FromFloat(set.Resources.CPUs), Mem: volumes.Units(mem),
+		Disk: volumes.Units(disk), DiskType: kind, Ports: portsPerNode,
+	}
+}
+
+// settleDeletion stops a cluster's nodes and lets its record go once none runs.
+func (c *Core) settleDeletion(cl *cluster) {
+	stopping := 0
+	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
+		s := cl.slots[id]
+		if s.Want == state.WantRun {
+			s.Want, s.RetainUntil = state.WantRetain, cl.Deletion.RetainUntil
+			c.touch(s)
+		}
+		if s.live() {
+			stopping++
+		}
+	}
+	cl.phase = phaseDeleting
+	c.agenda.set(clusterKey+cl.Spec.Name, time.Time{})
+	if stopping > 0 {
+		return
+	}
+	c.publish("ClusterDeleted", cl.Spec.Name, "", "every node has stopped; the volumes are kept at least until %s", cl.Deletion.RetainUntil.UTC().Format("2006-01-02 15:04 MST"))
+	delete(c.clusters, cl.Spec.Name)
+	delete(c.changedOwners, cl.Spec.Name)
+	c.removed[state.Key(state.KindCluster+"/"+cl.Spec.Name)] = true
+}
+
+// clusterFormed records Elasticsearch's id of the cluster; from then on no node
+// is started with initial masters again.
+func (c *Core) clusterFormed(name string, incarnation int64, uuid string) {
+	cl := c.clusters[name]
+	if cl == nil || cl.Incarnation != incarnation || uuid == "" || uuid == "_na_" || cl.ClusterUUID == uuid {
+		return
+	}
+	if cl.ClusterUUID != "" {
+		c.setCondition(cl, "ClusterIdentity", "False", "ForeignUUID",
+			"a node reports cluster uuid %s, but this cluster formed as %s: two clusters may have formed; look at its nodes before anything else", uuid, cl.ClusterUUID)
+		return
+	}
+	cl.ClusterUUID = uuid
+	cl.UpdatedAt = c.now
+	c.touchCluster(cl)
+	c.publish("ClusterFormed", name, "", "Elasticsearch formed the cluster with uuid %s", uuid)
+}
+
+// census counts a cluster's wanted nodes.
+type census struct{ wanted, placed, running, healthy, unreachable int }
+
+func (cl *cluster) census() census {
+	var n census
+	for _, s := range cl.slots {
+		if s.Want != state.WantRun {
+			continue
+		}
+		n.wanted++
+		if s.Bind != nil {
+			n.placed++
+		}
+		if s.Task == nil {
+			continue
+		}
+		switch {
+		case s.healthy():
+			n.running++
+			n.healthy++
+		case s.Task.State == state.TaskRunning:
+			n.running++
+		case s.Task.State == state.TaskUnreachable:
+			n.unreachable++
+		}
+	}
+	return n
+}
+
+// judge sets a cluster's conditions and its phase.
+func (c *Core) judge(cl *cluster) {
+	n := cl.census()
+	if missing := n.wanted - n.placed; missing > 0 {
+		c.setCondition(cl, "NodesPlaced", "False", "WaitingForOffers", "%d of %d nodes have no place yet: see explain", missing, n.wanted)
+	} else {
+		c.setCondition(cl, "NodesPlaced", "True", "AllPlaced", "")
+	}
+	switch {
+	case n.unreachable > 0:
+		c.setCondition(cl, "NodesHealthy", "False", "Unreachable", "%d nodes are on agents that cannot be reached: nothing is replaced or destroyed for that", n.unreachable)
+	case n.healthy < n.wanted:
+		c.setCondition(cl, "NodesHealthy", "False", "NotAllJoined", "%d of %d nodes answer and have joined", n.healthy, n.wanted)
+	default:
+		c.setCondition(cl, "NodesHealthy", "True", "AllJoined", "")
+	}
+	c.judgeHostRule(cl)
+	c.judgeElastic(cl)
+	c.judgePhase(cl, n)
+}
+
+// judgeHostRule compares the rule's r with what lives: the number in the spec is
+// a promise, the indices' own number_of_replicas is what counts.
+func (c *Core) judgeHostRule(cl *cluster) {
+	r := plan.Replicas(cl.Spec.Spec)
+	full := cl.lastFull
+	switch {
+	case r == 0:
+		c.setCondition(cl, "HostRule", "False", "NoReplicas", "spec.replicas is 0: losing any host would lose data, so no node is placed")
+	case full.Full && full.MinReplicas >= 0 && full.MinReplicas < r:
+		c.setCondition(cl, "HostRule", "False", "TooFewReplicas", "index %s has %d replicas, the spec promises %d: losing a host may lose its shards; raise its number_of_replicas", full.MinReplicasIndex, full.MinReplicas, r)
+	case full.SharedHostTotal > 0:
+		sh := full.SharedHost[0]
+		c.setCondition(cl, "HostRule", "False", "SharedHost", "%d shards have several copies on one host, such as %s[%d] on %s", full.SharedHostTotal, sh.Index, sh.Shard, sh.Host)
+	default:
+		c.setCondition(cl, "HostRule", "True", "Kept", "at most %d nodes per machine", r)
+	}
+}
+
+func (c *Core) judgeElastic(cl *cluster) {
+	switch {
+	case cl.observedAt.IsZero():
+		c.setCondition(cl, "ElasticsearchHealthy", "Unknown", "NotObserved", "%s", cl.observeErr)
+	case cl.observeErr != "":
+		c.setCondition(cl, "ElasticsearchHealthy", "Unknown", "NoAnswer", "last answer %s; since then: %s", cl.observedAt.UTC().Format(time.RFC3339), cl.observeErr)
+	case cl.observation.Health == "green":
+		c.setCondition(cl, "ElasticsearchHealthy", "True", "Green", "")
+	default:
+		o := cl.observation
+		c.setCondition(cl, "ElasticsearchHealthy", "False", titleHealth(o.Health), "%d shards unassigned, %d initializing, %d relocating", o.Unassigned, o.Initializing, o.Relocating)
+	}
+}
+
+func titleHealth(h string) string {
+	return map[string]string{"yellow": "Yellow", "red": "Red"}[h]
+}
+
+// green reports whether Elasticsearch itself says that all is well, with every
+// wanted node a member.
+func (cl *cluster) green(wanted int) bool {
+	o := cl.observation
+	return !cl.observedAt.IsZero() && cl.observeErr == "" && o.Health == "green" && len(o.Nodes) >= wanted
+}
+
+func (c *Core) judgePhase(cl *cluster, n census) {
+	ready := n.wanted > 0 && n.healthy == n.wanted && cl.green(n.wanted)
+	if ready && cl.ObservedGeneration < cl.Generation {
+		cl.ObservedGeneration = cl.Generation
+		c.touchCluster(cl)
+		c.publish("PlanComplete", cl.Spec.Name, "", "generation %d is reached: %d nodes, green", cl.Generation, n.wanted)
+	}
+	was := cl.phase
+	switch {
+	case ready:
+		cl.phase = phaseReady
+	case cl.ObservedGeneration == cl.Generation:
+		cl.phase = phaseDegraded
+	case n.placed == 0:
+		cl.phase = phasePending
+	default:
+		cl.phase = phaseDeploying
+	}
+	if was == cl.phase {
+		return
+	}
+	switch {
+	case cl.phase == phaseReady:
+		c.publish("ClusterReady", cl.Spec.Name, "", "%d nodes, green", n.wanted)
+	case cl.phase == phaseDegraded && was == phaseReady:
+		c.publish("ClusterDegraded", cl.Spec.Name, "", "%d of %d nodes are healthy, Elasticsearch says %s", n.healthy, n.wanted, cl.health())
+	}
+}
+
+// health is Elasticsearch's last word, or unknown.
+func (cl *cluster) health() string {
+	if cl.observedAt.IsZero() || cl.observeErr != "" {
+		return "unknown"
+	}
+	return cl.observation.Health
+}
+
+func (c *Core) setCondition(cl *cluster, typ, status, reason, format string, args ...any) {
+	old, ok := cl.conditions[typ]
+	since := c.now
+	if ok && old.Status == status && old.Reason == reason {
+		since = old.Since
+	}
+	cl.conditions[typ] = v1.Condition{Type: typ, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...), Since: since}
+}

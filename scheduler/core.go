@@ -1,0 +1,285 @@
+package scheduler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
+
+	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/scheduler/elastic/observe"
+	"github.com/berthdata/berth/scheduler/state"
+)
+
+// Config is what the core must know of its surroundings. It does not change
+// while the core lives.
+type Config struct {
+	// Epoch is the leadership's fencing epoch; it makes event ids rise over
+	// failovers.
+	Epoch int64
+	// Roles are the framework's Mesos roles; the first is the default role.
+	Roles     []string
+	Principal string
+	// MachineAttribute names an agent attribute that identifies the machine,
+	// where hostnames do not; "" = the hostname.
+	MachineAttribute string
+	// Catalogue says where the distribution of each version is.
+	Catalogue map[string]Distribution
+	// ExecutorURL is the base of the URL under which executors are served;
+	// TokenKey makes the per-task token in it.
+	ExecutorURL string
+	TokenKey    []byte
+	// TaskUser is the agents' user that executors run as; "" = the framework's.
+	TaskUser string
+	// NodeUser is who a node runs as when the executor itself runs as root.
+	NodeUser string
+	// KillGrace is the time between SIGTERM and SIGKILL of a node.
+	KillGrace time.Duration
+	// Retention is how long the volumes of a deleted cluster are kept at least,
+	// when the order to delete names no other time.
+	Retention time.Duration
+}
+
+// Distribution is where one Elasticsearch version comes from.
+type Distribution struct {
+	// Home is a path on every agent; URI an archive to fetch. One of them.
+	Home string `json:"home,omitempty"`
+	URI  string `json:"uri,omitempty"`
+	// JavaHome on every agent; "" = the distribution's own, or searched for.
+	JavaHome string `json:"javaHome,omitempty"`
+}
+
+// Core is the scheduler's state machine. It belongs to one goroutine.
+type Core struct {
+	cfg       Config
+	framework state.Framework
+	clusters  map[string]*cluster
+	slots     map[string]*slot
+	agents    map[string]*agent
+	workloads map[string]workload
+
+	connected    bool
+	subscribedAt time.Time
+	reconcile    reconciliation
+	demand       demand
+	observedAt   time.Time // last AgentsObserved, by its AskedAt
+	agentsAsked  time.Time
+	agentsSoon   bool
+
+	unknownTasks  map[string]string // task id → last state, never killed
+	unknownLabels map[string]unknownHolding
+
+	// agenda says what needs a look when; wanting are the slots that need an
+	// offer now, by id.
+	agenda  *agenda
+	wanting map[string]bool
+
+	// Of the step under way: look and lookOwners are the slots and clusters to
+	// settle, changed… what to write.
+	now            time.Time
+	out            Decision
+	look           map[string]bool
+	lookOwners     map[string]bool
+	changedSlots   map[string]*slot
+	changedOwners  map[string]*cluster
+	removed        map[state.Key]bool
+	frameworkDirty bool
+	wake           time.Time
+
+	eventSeq int64
+	askSeq   int64
+}
+
+// slot is a state.Slot with what is known only while this process lives.
+type slot struct {
+	state.Slot
+	// confirmed: the current task's state was told since the subscription.
+	confirmed bool
+	// askedAt is when the task or its operations were last asked for.
+	askedAt time.Time
+	// killedAt is when KILL was last sent.
+	killedAt time.Time
+	// elsewhere is the agent that offers this slot's volume under another id.
+	elsewhere string
+	// avoid are agents to keep away from, each until a time.
+	avoid map[string]time.Time
+}
+
+// cluster is a state.Cluster with what is known only while this process lives.
+type cluster struct {
+	state.Cluster
+	slots map[string]*slot // by slot id, all wants
+
+	observation observe.Observation
+	observedAt  time.Time // of the last readable answer
+	observeErr  string
+	askedAt     time.Time // of the question under way; zero = none
+	nextAsk     time.Time
+	askSeq      int64
+	fullAt      time.Time
+	lastFull    observe.Observation
+	conditions  map[string]v1.Condition
+	phase       string
+}
+
+// New makes a core from everything that was durable. Records that cannot be
+// read are an error: nothing may be decided on half a state.
+func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
+	if len(cfg.Roles) == 0 {
+		return nil, fmt.Errorf("scheduler: no Mesos role is configured")
+	}
+	c := &Core{
+		cfg:           cfg,
+		clusters:      map[string]*cluster{},
+		slots:         map[string]*slot{},
+		agents:        map[string]*agent{},
+		unknownTasks:  map[string]string{},
+		unknownLabels: map[string]unknownHolding{},
+		agenda:        newAgenda(),
+		wanting:       map[string]bool{},
+		look:          map[string]bool{},
+		lookOwners:    map[string]bool{},
+	}
+	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if err := c.load(key, records[key]); err != nil {
+			return nil, fmt.Errorf("scheduler: loading state: %w", err)
+		}
+	}
+	for _, s := range c.slots {
+		if cl := c.clusters[s.Owner]; cl != nil && cl.Incarnation == s.OwnerIncarnation {
+			cl.slots[s.ID] = s
+		}
+	}
+	for id := range c.slots {
+		c.look[id] = true
+	}
+	for name := range c.clusters {
+		c.lookOwners[name] = true
+	}
+	return c, nil
+}
+
+// clusterKey marks a cluster's key on the agenda, apart from slot ids.
+const clusterKey = "cluster/"
+
+func (c *Core) load(key state.Key, raw []byte) error {
+	kind, _, err := key.Split()
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case state.KindFramework:
+		c.framework, err = frameworkRecord.Decode(key, raw)
+		return err
+	case state.KindCluster:
+		r, err := clusterRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		c.clusters[r.Spec.Name] = newCluster(r)
+		return nil
+	case state.KindSlot:
+		r, err := slotRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		c.slots[r.ID] = &slot{Slot: r}
+		return nil
+	default:
+		return fmt.Errorf("%s: a kind of record that this build does not know: downgrade is refused", key)
+	}
+}
+
+func newCluster(r state.Cluster) *cluster {
+	return &cluster{Cluster: r, slots: map[string]*slot{}, conditions: map[string]v1.Condition{}}
+}
+
+// The codecs of the core's records.
+var (
+	frameworkRecord = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
+	clusterRecord   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
+	slotRecord      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
+)
+
+// FrameworkID returns the durable framework id, "" before the first
+// subscription.
+func (c *Core) FrameworkID() string { return c.framework.ID }
+
+// touch marks a slot as changed: its record is written in this step.
+func (c *Core) touch(s *slot) {
+	s.UpdatedAt = c.now
+	c.changedSlots[s.ID] = s
+	c.look[s.ID] = true
+}
+
+// touchCluster marks a cluster's record as changed.
+func (c *Core) touchCluster(cl *cluster) {
+	c.changedOwners[cl.Spec.Name] = cl
+	c.lookOwners[cl.Spec.Name] = true
+}
+
+// remove deletes a slot's record in this step.
+func (c *Core) remove(s *slot) {
+	delete(c.changedSlots, s.ID)
+	delete(c.slots, s.ID)
+	delete(c.wanting, s.ID)
+	c.agenda.set(s.ID, time.Time{})
+	c.lookOwners[s.Owner] = true
+	if cl := c.clusters[s.Owner]; cl != nil {
+		delete(cl.slots, s.ID)
+	}
+	c.removed[state.Key(state.KindSlot+"/"+s.ID)] = true
+}
+
+// wakeAt asks for TimerFired no later than t.
+func (c *Core) wakeAt(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	if c.wake.IsZero() || t.Before(c.wake) {
+		c.wake = t
+	}
+}
+
+func (c *Core) call(call *sched.Call) { c.out.Calls = append(c.out.Calls, call) }
+
+func (c *Core) why(format string, args ...any) {
+	c.out.Why = append(c.out.Why, fmt.Sprintf(format, args...))
+}
+
+// publish adds an event to the users' stream. Ids rise over failovers, since
+// the epoch is their upper part.
+func (c *Core) publish(typ, clusterName, node, format string, args ...any) {
+	c.eventSeq++
+	c.out.Published = append(c.out.Published, v1.Event{
+		ID: c.cfg.Epoch<<32 | c.eventSeq, Time: c.now, Type: typ,
+		Cluster: clusterName, Node: node, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+// taskSlot finds the slot of a task id, and the life that the id names.
+// The slot is nil when Berth does not know it.
+func (c *Core) taskSlot(taskID string) (*slot, int64) {
+	i := strings.LastIndexByte(taskID, '.')
+	if i < 0 {
+		return nil, 0
+	}
+	life, err := strconv.ParseInt(taskID[i+1:], 10, 64)
+	if err != nil {
+		return nil, 0
+	}
+	return c.slots[taskID[:i]], life
+}
+
+// clip bounds a foreign message before it is kept.
+func clip(s string) string {
+	if len(s) > maxMessage {
+		return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
+}

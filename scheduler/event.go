@@ -1,0 +1,137 @@
+package scheduler
+
+import (
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
+
+	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/scheduler/elastic/observe"
+)
+
+// Event is something that happened outside the core. The set is closed.
+type Event interface{ event() }
+
+// Subscribed: the master accepted the subscription. All offers of before are
+// void (Mesos rule 26) and reconciliation starts (rule 44).
+type Subscribed struct{ FrameworkID string }
+
+// Disconnected: the subscription ended; nothing can be sent until Subscribed.
+type Disconnected struct{ Reason string }
+
+// OffersReceived carries every offer of one OFFERS event.
+type OffersReceived struct{ Offers []mesos.Offer }
+
+// OfferRescinded voids one offer.
+type OfferRescinded struct{ OfferID string }
+
+// InverseOffersReceived: an operator asks for agents back (Mesos rule 50).
+type InverseOffersReceived struct{ Offers []mesos.InverseOffer }
+
+// TaskUpdated is one status update; it may repeat, be late, or out of order.
+type TaskUpdated struct{ Status mesos.TaskStatus }
+
+// OperationUpdated is the feedback of one offer operation.
+type OperationUpdated struct{ Status mesos.OperationStatus }
+
+// AgentFailed: the master removed an agent; its tasks may still run.
+type AgentFailed struct{ AgentID string }
+
+// ExecutorFailed: an executor ended. Its task's own update decides, not this.
+type ExecutorFailed struct {
+	AgentID, ExecutorID string
+	Status              int32
+}
+
+// CallFailed: a call surely or possibly did not reach the master.
+type CallFailed struct {
+	Call *sched.Call
+	Err  string
+}
+
+// AgentsObserved is the operator API's full view of the agents: the second
+// witness beside offers (Mesos rule 55).
+type AgentsObserved struct {
+	// AskedAt is when the question was sent: what happened later may be missing.
+	AskedAt time.Time
+	Agents  []AgentObservation
+}
+
+// AgentObservation is one agent in AgentsObserved.
+type AgentObservation struct {
+	ID         string
+	Hostname   string
+	Address    string // IP
+	Attributes []mesos.Attribute
+	Active     bool
+	Draining   bool
+	// Total includes dynamic reservations and volumes. Used is what tasks and
+	// executors occupy, of every framework. Both in the reservations[] format.
+	Total []mesos.Resource
+	Used  []mesos.Resource
+}
+
+// ElasticObserved answers an ElasticRequest. Err is set when the answer could
+// not be had or not be read: then nothing is known.
+type ElasticObserved struct {
+	Cluster     string
+	Observation observe.Observation
+	Err         string
+	ErrClass    string
+}
+
+// TimerFired: the time that a Decision asked to be woken at has come.
+type TimerFired struct{}
+
+// SpecPut asks to accept a cluster's spec. The core answers through Reply.
+type SpecPut struct {
+	Reply   ReplyID
+	Cluster v1.Cluster // validated and defaulted
+	// IfGeneration, when set, is the generation that must be the present one.
+	IfGeneration *int64
+	DryRun       bool
+	User         string
+	Message      string
+}
+
+// SpecDeleted asks to delete a cluster; its volumes are kept until RetainFor.
+type SpecDeleted struct {
+	Reply     ReplyID
+	Name      string
+	RetainFor time.Duration
+	User      string
+	Message   string
+}
+
+// VolumeDestroyOrdered records the explicit order to destroy a retained volume.
+type VolumeDestroyOrdered struct {
+	Reply         ReplyID
+	ID            string
+	User, Message string
+}
+
+// VolumeRestored takes a destroy order back, while it has not been carried out.
+type VolumeRestored struct {
+	Reply         ReplyID
+	ID            string
+	User, Message string
+}
+
+func (Subscribed) event()            {}
+func (Disconnected) event()          {}
+func (OffersReceived) event()        {}
+func (OfferRescinded) event()        {}
+func (InverseOffersReceived) event() {}
+func (TaskUpdated) event()           {}
+func (OperationUpdated) event()      {}
+func (AgentFailed) event()           {}
+func (ExecutorFailed) event()        {}
+func (CallFailed) event()            {}
+func (AgentsObserved) event()        {}
+func (ElasticObserved) event()       {}
+func (TimerFired) event()            {}
+func (SpecPut) event()               {}
+func (SpecDeleted) event()           {}
+func (VolumeDestroyOrdered) event()  {}
+func (VolumeRestored) event()        {}

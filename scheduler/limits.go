@@ -1,0 +1,68 @@
+package scheduler
+
+import "time"
+
+// Every wait, queue and history of the core is bounded by one of these.
+const (
+	// launchDeadline is how long a launch may stay without a word before its
+	// task and operations are asked for explicitly (Mesos rule 41).
+	launchDeadline = 30 * time.Second
+	// killRepeat is how often a KILL that nobody confirmed is sent again: a
+	// kill is not confirmed before a terminal update (Mesos rule 43).
+	killRepeat = 30 * time.Second
+	// releaseDeadline is how long DESTROY and UNRESERVE may stay unanswered.
+	releaseDeadline = 30 * time.Second
+
+	// backoffFirst and backoffMost bound the wait before a failed node's next life.
+	backoffFirst = time.Second
+	backoffMost  = 5 * time.Minute
+	// stableAfter is how long a node must have been healthy for its failures
+	// to be forgotten: a node that crashes every minute keeps backing off.
+	stableAfter = 2 * time.Minute
+
+	// idleRefuse is the filter of a decline when nothing is wanted, busyRefuse
+	// when something is wanted that this offer does not fit, mergeRefuse when
+	// one agent's resources came split and are to be merged (Mesos rules 17, 22).
+	idleRefuse  = time.Hour
+	busyRefuse  = 5 * time.Second
+	mergeRefuse = 250 * time.Millisecond
+	// reviveEvery bounds how often filters are cleared (Mesos rule 22).
+	reviveEvery = 2 * time.Second
+
+	// reconcileFirst and reconcileMost bound the back-off between rounds of
+	// explicit reconciliation; reconcilePeriod is the routine round (rule 44).
+	reconcileFirst  = 5 * time.Second
+	reconcileMost   = time.Minute
+	reconcilePeriod = 15 * time.Minute
+	// reconcileChunk is how many tasks one RECONCILE call names.
+	reconcileChunk = 1000
+
+	// observeForming, observeStable and observeFull are the pace of questions
+	// to Elasticsearch; observeTimeout frees a question that got no answer.
+	observeForming = 500 * time.Millisecond
+	observeStable  = 10 * time.Second
+	observeFull    = 30 * time.Second
+	observeTimeout = 30 * time.Second
+	// formingFor is how long after a change of its spec a cluster that is not
+	// green yet is asked at the pace of forming.
+	formingFor = 10 * time.Minute
+
+	// agentsEvery is the pace of questions to the operator API while a
+	// reservation's fate is unsure, agentsRoutine the pace otherwise.
+	agentsEvery   = 5 * time.Second
+	agentsRoutine = time.Minute
+	// witnessLag is how old a decision must be for a full view of the agents
+	// that does not show it to prove that it never happened.
+	witnessLag = 5 * time.Second
+
+	// createTries is after how many refused CREATEs on one agent a slot
+	// without data gives its reservation back and looks elsewhere.
+	createTries = 3
+	// avoidFor is how long a slot keeps away from such an agent; it decays.
+	avoidFor = 10 * time.Minute
+
+	// maxUnknown bounds the lists of unknown tasks and reservations.
+	maxUnknown = 1000
+	// maxMessage bounds a message that is kept in a record, in bytes.
+	maxMessage = 2048
+)

@@ -1,0 +1,103 @@
+package scheduler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/berthdata/berth/scheduler/elastic/observe"
+	"github.com/berthdata/berth/scheduler/state"
+)
+
+// settleObservation asks Elasticsearch when it is time to, one question at a
+// time, and returns when to look again.
+func (c *Core) settleObservation(cl *cluster) time.Time {
+	endpoints := cl.endpoints()
+	if len(endpoints) == 0 {
+		return time.Time{}
+	}
+	if !cl.askedAt.IsZero() {
+		lost := cl.askedAt.Add(observeTimeout)
+		if lost.After(c.now) {
+			return lost
+		}
+		cl.askedAt = time.Time{}
+	}
+	if due := cl.nextAsk; due.After(c.now) {
+		return due
+	}
+	c.askSeq++
+	cl.askedAt, cl.askSeq = c.now, c.askSeq
+	full := !cl.fullAt.Add(observeFull).After(c.now)
+	c.out.Elastic = append(c.out.Elastic, observe.Request{
+		Cluster: cl.Spec.Name, Version: cl.Spec.Spec.Version, Endpoints: endpoints,
+		Seq: cl.askSeq, Kind: observe.KindObserve, Full: full,
+	})
+	return c.now.Add(observeTimeout)
+}
+
+// elasticObserved takes an answer. One that could not be had or read changes
+// nothing of what is known, and says so.
+func (c *Core) elasticObserved(e ElasticObserved) {
+	cl := c.clusters[e.Cluster]
+	if cl == nil || e.Observation.Seq != cl.askSeq {
+		return // of a cluster that is gone, or overtaken
+	}
+	cl.askedAt = time.Time{}
+	c.lookOwners[e.Cluster] = true
+	if e.Err != "" {
+		cl.observeErr = clip(fmt.Sprintf("%s: %s", e.ErrClass, e.Err))
+	} else {
+		was := cl.health()
+		cl.observation, cl.observedAt, cl.observeErr = e.Observation, c.now, ""
+		if e.Observation.Full {
+			cl.fullAt, cl.lastFull = c.now, e.Observation
+		}
+		if now := cl.health(); now != was {
+			c.publish("HealthChanged", cl.Spec.Name, "", "Elasticsearch says %s (was %s)", now, was)
+		}
+		c.clusterFormed(cl.Spec.Name, cl.Incarnation, e.Observation.ClusterUUID)
+	}
+	pace := observeStable
+	if n := cl.census(); c.now.Before(cl.UpdatedAt.Add(formingFor)) && !cl.green(n.wanted) || n.healthy < n.wanted {
+		pace = observeForming
+	}
+	cl.nextAsk = c.now.Add(pace)
+}
+
+// endpoints are the HTTP addresses of the nodes that have answered, or, while
+// none has, of those that run.
+func (cl *cluster) endpoints() []string {
+	var healthy, running []string
+	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
+		s := cl.slots[id]
+		if s.Task == nil || s.Task.State != state.TaskRunning || s.Bind == nil || len(s.Bind.Ports) < portsPerNode {
+			continue
+		}
+		if s.Task.Healthy {
+			healthy = append(healthy, s.httpURL())
+		} else {
+			running = append(running, s.httpURL())
+		}
+	}
+	if len(healthy) > 0 {
+		return healthy
+	}
+	return running
+}
+
+// Each node has two ports, in this order.
+const (
+	portsPerNode  = 2
+	portHTTP      = 0
+	portTransport = 1
+)
+
+func (s *slot) httpURL() string {
+	return fmt.Sprintf("http://%s:%d", s.Bind.Address, s.Bind.Ports[portHTTP])
+}
+
+func (s *slot) transport() string {
+	return fmt.Sprintf("%s:%d", s.Bind.Address, s.Bind.Ports[portTransport])
+}

@@ -1,0 +1,83 @@
+// Package plan compares what a spec wants with what there is. It is pure: facts
+// come in, nodes, changes and plans come out.
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	v1 "github.com/berthdata/berth/api/v1"
+)
+
+// Node is one node that a spec wants.
+type Node struct {
+	// Name is stable: CLUSTER-SET-ORDINAL, such as "logs-data-3".
+	Name    string
+	Set     string
+	Ordinal int
+}
+
+// NodeName is the stable name of a node.
+func NodeName(cluster, set string, ordinal int) string {
+	return fmt.Sprintf("%s-%s-%d", cluster, set, ordinal)
+}
+
+// Nodes lists the nodes that a cluster wants, in the order of its node sets.
+func Nodes(c v1.Cluster) []Node {
+	var nodes []Node
+	for _, set := range c.Spec.NodeSets {
+		for i := range set.Count {
+			nodes = append(nodes, Node{Name: NodeName(c.Name, set.Name, i), Set: set.Name, Ordinal: i})
+		}
+	}
+	return nodes
+}
+
+// DefaultRoles are the roles of a node set that names none.
+var DefaultRoles = []string{"master", "data", "ingest"}
+
+// Roles are the Elasticsearch roles of a node set; empty: coordinating only.
+func Roles(set v1.NodeSet) []string {
+	if set.Roles == nil {
+		return DefaultRoles
+	}
+	return *set.Roles
+}
+
+// MasterEligible reports whether the nodes of a set may be elected master.
+func MasterEligible(set v1.NodeSet) bool { return slices.Contains(Roles(set), "master") }
+
+// Masters names the master-eligible nodes that a cluster wants.
+func Masters(c v1.Cluster) []string {
+	var names []string
+	for _, set := range c.Spec.NodeSets {
+		if MasterEligible(set) {
+			for i := range set.Count {
+				names = append(names, NodeName(c.Name, set.Name, i))
+			}
+		}
+	}
+	return names
+}
+
+// Replicas is the r of the host rule that the spec declares.
+func Replicas(spec v1.ClusterSpec) int {
+	if spec.Replicas == nil {
+		return 1
+	}
+	return *spec.Replicas
+}
+
+// MastersPerMachine is how many of n voting masters one machine may hold so that
+// losing it never loses their majority. A single master has no such place, so
+// the rule does not bind it.
+func MastersPerMachine(n int) int { return max(1, (n-1)/2) }
+
+// Set finds a node set by name.
+func Set(spec v1.ClusterSpec, name string) (v1.NodeSet, bool) {
+	i := slices.IndexFunc(spec.NodeSets, func(s v1.NodeSet) bool { return s.Name == name })
+	if i < 0 {
+		return v1.NodeSet{}, false
+	}
+	return spec.NodeSets[i], true
+}

@@ -1,0 +1,188 @@
+package state
+
+import (
+	"time"
+
+	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/volumes"
+)
+
+// Framework is the one record of who Berth is towards Mesos. It must be durable
+// before any event after SUBSCRIBED is handled (Mesos rule 8).
+type Framework struct {
+	// ID is the framework id that the master assigned (Mesos rule 11).
+	ID string `json:"id"`
+	// NextIncarnation numbers slots over all clusters and all time, so that a
+	// label, a persistence id or a task id is never used twice.
+	NextIncarnation int64 `json:"nextIncarnation"`
+}
+
+// Cluster is one accepted cluster with what Berth decided about it.
+type Cluster struct {
+	Spec       v1.Cluster `json:"spec"`
+	Generation int64      `json:"generation"`
+	// ObservedGeneration is the newest generation that was fully reached.
+	ObservedGeneration int64 `json:"observedGeneration"`
+	// Incarnation tells a re-created cluster from its namesake before it.
+	Incarnation int64 `json:"incarnation"`
+	// InitialMasters are the node names for the very first bootstrap (ES >= 7).
+	// Fixed at creation, never varied, not used once ClusterUUID is recorded.
+	InitialMasters []string  `json:"initialMasters,omitempty"`
+	ClusterUUID    string    `json:"clusterUUID,omitempty"`
+	Deletion       *Deletion `json:"deletion,omitempty"`
+	CreatedAt      time.Time `json:"createdAt"`
+	UpdatedAt      time.Time `json:"updatedAt"`
+	UpdatedBy      string    `json:"updatedBy,omitempty"`
+	Message        string    `json:"message,omitempty"`
+}
+
+// Deletion is the recorded order to delete a cluster.
+type Deletion struct {
+	At      time.Time `json:"at"`
+	User    string    `json:"user,omitempty"`
+	Message string    `json:"message,omitempty"`
+	// RetainUntil is until when the volumes cannot be destroyed.
+	RetainUntil time.Time `json:"retainUntil"`
+}
+
+// Want is what should become of a slot.
+type Want string
+
+// The wants of a slot. Only Destroy removes data, and only with an Order.
+const (
+	WantRun     Want = "run"     // a task should run on it
+	WantRetain  Want = "retain"  // no task; the volume is kept, the rest released
+	WantDestroy Want = "destroy" // volume and reservation are to be removed
+	// WantNothing: the agent that held the slot is gone for good (declared by
+	// an operator); the record stays so that the loss is listed.
+	WantNothing Want = "nothing"
+)
+
+// Slot is one stable place of a workload: a name, a reservation with a label of
+// its own, a persistent volume, and a row of numbered lives (tasks).
+type Slot struct {
+	// ID is Name "." Incarnation: the reservation's label and the volume's
+	// persistence id. Task ids are ID "." life.
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// Kind is the workload kind, "elasticsearch".
+	Kind string `json:"kind"`
+	// Owner is the cluster's name; OwnerIncarnation its incarnation.
+	Owner            string `json:"owner"`
+	OwnerIncarnation int64  `json:"ownerIncarnation"`
+	// Set and Ordinal place the slot in the owner's spec.
+	Set     string `json:"set"`
+	Ordinal int    `json:"ordinal"`
+
+	Want     Want             `json:"want"`
+	Identity volumes.Identity `json:"identity"`
+	// Need is what was asked for; fixed once Bind is set.
+	Need volumes.Need `json:"need"`
+
+	// Life is the number of the newest task; 0 = none yet.
+	Life int64    `json:"life"`
+	Bind *Binding `json:"bind,omitempty"`
+	Task *Task    `json:"task,omitempty"`
+	// Release is the operation that is freeing the slot, if any.
+	Release *Release `json:"release,omitempty"`
+
+	// Failures counts failed lives in a row; NotBefore is when the next may start.
+	Failures    int       `json:"failures,omitempty"`
+	NotBefore   time.Time `json:"notBefore,omitzero"`
+	LastFailure string    `json:"lastFailure,omitempty"`
+
+	// RetainUntil guards the volume; Order is the explicit order to destroy it.
+	RetainUntil time.Time `json:"retainUntil,omitzero"`
+	Order       *Order    `json:"order,omitempty"`
+
+	CreatedAt time.Time `json:"createdAt"`
+	UpdatedAt time.Time `json:"updatedAt"`
+}
+
+// Known says how sure Berth is that something exists on an agent.
+type Known string
+
+// The three states of knowledge. Not knowing is not "gone".
+const (
+	KnownNo     Known = "no"
+	KnownYes    Known = "yes"
+	KnownUnsure Known = "unsure"
+)
+
+// Binding ties a slot to the agent that holds its reservation.
+type Binding struct {
+	AgentID string `json:"agentId"`
+	// Hostname of the agent; Machine is what the host rule counts by.
+	Hostname string `json:"hostname"`
+	Machine  string `json:"machine"`
+	// Address is the agent's IP that nodes publish.
+	Address string `json:"address"`
+	// SpreadValue is the agent's value of the set's spread attribute.
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Ports      []uint64          `json:"ports,omitempty"`
+	// Reserved and Volume say what is known to exist there.
+	Reserved Known `json:"reserved"`
+	Volume   Known `json:"volume"`
+	// ReserveOp and CreateOp are the operation ids still unanswered.
+	ReserveOp string `json:"reserveOp,omitempty"`
+	CreateOp  string `json:"createOp,omitempty"`
+	// CreateFailures counts CREATEs refused on this agent in a row.
+	CreateFailures int            `json:"createFailures,omitempty"`
+	DiskMiB        volumes.Amount `json:"disk"`
+	// HasData is true once a node ran healthy on the volume.
+	HasData bool      `json:"hasData,omitempty"`
+	Since   time.Time `json:"since"`
+}
+
+// TaskState is the state of a slot's newest task, after Mesos' own.
+type TaskState string
+
+// The states of a task.
+const (
+	TaskStaging     TaskState = "staging"     // ACCEPT decided, no word yet
+	TaskStarting    TaskState = "starting"    // the executor has it
+	TaskRunning     TaskState = "running"     // the process runs
+	TaskUnreachable TaskState = "unreachable" // the agent cannot be reached: may run
+	TaskEnded       TaskState = "ended"       // surely not running
+)
+
+// Task is one life of a slot.
+type Task struct {
+	ID      string    `json:"id"`
+	Life    int64     `json:"life"`
+	AgentID string    `json:"agentId"`
+	State   TaskState `json:"state"`
+	Healthy bool      `json:"healthy,omitempty"`
+	// Mesos' own words of the last update.
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+	// KillOrdered is when Berth first asked Mesos to kill it.
+	KillOrdered  time.Time `json:"killOrdered,omitzero"`
+	LaunchedAt   time.Time `json:"launchedAt"`
+	HealthySince time.Time `json:"healthySince,omitzero"`
+	Since        time.Time `json:"since"`
+	NodeID       string    `json:"nodeId,omitempty"`
+	// Generation of the spec that the task was built from.
+	Generation int64 `json:"generation"`
+}
+
+// Release is DESTROY and UNRESERVE under way.
+type Release struct {
+	DestroyOp   string    `json:"destroyOp,omitempty"`
+	UnreserveOp string    `json:"unreserveOp,omitempty"`
+	Since       time.Time `json:"since"`
+}
+
+// Order is an explicit, recorded order of a person to destroy a volume.
+type Order struct {
+	At      time.Time `json:"at"`
+	User    string    `json:"user,omitempty"`
+	Message string    `json:"message,omitempty"`
+}
+
+// The kinds of records, one znode each.
+const (
+	KindFramework = "framework"
+	KindCluster   = "clusters"
+	KindSlot      = "slots"
+)

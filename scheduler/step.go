@@ -1,0 +1,150 @@
+package scheduler
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/berthdata/berth/scheduler/state"
+)
+
+// Step takes one event at the time now and returns what follows from it. It
+// never fails: what cannot be done is said in Why, in conditions and in replies.
+// The times of successive steps must not go backwards.
+func (c *Core) Step(now time.Time, ev Event) Decision {
+	c.begin(now)
+	switch e := ev.(type) {
+	case Subscribed:
+		c.subscribed(e)
+	case Disconnected:
+		c.disconnected(e)
+	case OffersReceived:
+		c.offersReceived(e.Offers)
+	case OfferRescinded:
+		// No offer is held between steps: each is used or declined in the step
+		// that brings it. An ACCEPT that crosses a RESCIND comes back as
+		// TASK_DROPPED and OPERATION_DROPPED (Mesos rules 20 and 21).
+	case InverseOffersReceived:
+		c.inverseOffers(e)
+	case TaskUpdated:
+		c.taskUpdated(e.Status)
+	case OperationUpdated:
+		c.operationUpdated(e.Status)
+	case AgentFailed:
+		c.agentFailed(e.AgentID)
+	case ExecutorFailed:
+		c.why("executor %s on agent %s ended with status %d: its task's own update decides", e.ExecutorID, e.AgentID, e.Status)
+	case CallFailed:
+		c.callFailed(e)
+	case AgentsObserved:
+		c.agentsObserved(e)
+	case ElasticObserved:
+		c.elasticObserved(e)
+	case TimerFired:
+	case SpecPut:
+		c.specPut(e)
+	case SpecDeleted:
+		c.specDeleted(e)
+	case VolumeDestroyOrdered:
+		c.volumeDestroyOrdered(e)
+	case VolumeRestored:
+		c.volumeRestored(e)
+	default:
+		c.why("event %T is not known to this core and was ignored", ev)
+	}
+	return c.settle()
+}
+
+func (c *Core) begin(now time.Time) {
+	c.now = now
+	c.out = Decision{}
+	c.changedSlots = map[string]*slot{}
+	c.changedOwners = map[string]*cluster{}
+	c.removed = map[state.Key]bool{}
+	c.frameworkDirty = false
+	c.wake = time.Time{}
+}
+
+// settle is the level-triggered half of a step: whatever the event was, what
+// the state now asks for is done, for everything that was touched or is due.
+func (c *Core) settle() Decision {
+	for _, key := range c.agenda.due(c.now) {
+		if s := c.slots[key]; s != nil {
+			c.look[key] = true
+		} else if name, ok := strings.CutPrefix(key, clusterKey); ok {
+			c.lookOwners[name] = true
+		}
+	}
+	// Clusters first: they make and retire slots. A slot that changes may
+	// change its cluster's phase, so clusters are looked at once more after.
+	c.settleClusters()
+	for len(c.look) > 0 {
+		ids := slices.Sorted(maps.Keys(c.look))
+		clear(c.look)
+		for _, id := range ids {
+			if s := c.slots[id]; s != nil {
+				c.settleSlot(s)
+				c.lookOwners[s.Owner] = true
+			} else {
+				c.agenda.set(id, time.Time{})
+				delete(c.wanting, id)
+			}
+		}
+	}
+	c.settleClusters()
+	c.settleReconciliation()
+	c.settleDemand()
+	c.settleAgents()
+	if err := c.encode(); err != nil {
+		// A record that does not fit can only come from a spec near the size
+		// gate, which the API refuses; going on here would act without a record.
+		panic(fmt.Sprintf("scheduler: a record cannot be written: %v", err))
+	}
+	c.wakeAt(c.agenda.next())
+	c.out.Wake = c.wake
+	return c.out
+}
+
+func (c *Core) settleClusters() {
+	names := slices.Sorted(maps.Keys(c.lookOwners))
+	clear(c.lookOwners)
+	for _, name := range names {
+		if cl := c.clusters[name]; cl != nil {
+			c.settleCluster(cl)
+		} else {
+			c.agenda.set(clusterKey+name, time.Time{})
+		}
+	}
+}
+
+// encode turns what changed into Writes, in an order that does not depend on
+// the maps' order.
+func (c *Core) encode() error {
+	if c.frameworkDirty {
+		w, err := frameworkRecord.Encode("berth", c.framework)
+		if err != nil {
+			return err
+		}
+		c.out.Writes = append(c.out.Writes, w)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.changedOwners)) {
+		w, err := clusterRecord.Encode(name, c.changedOwners[name].Cluster)
+		if err != nil {
+			return err
+		}
+		c.out.Writes = append(c.out.Writes, w)
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.changedSlots)) {
+		w, err := slotRecord.Encode(id, c.changedSlots[id].Slot)
+		if err != nil {
+			return err
+		}
+		c.out.Writes = append(c.out.Writes, w)
+	}
+	for _, key := range slices.Sorted(maps.Keys(c.removed)) {
+		c.out.Writes = append(c.out.Writes, state.Write{Key: key})
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package scheduler
+
+import (
+	"encoding/json"
+	"fmt"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
+
+	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/scheduler/state"
+)
+
+// taskUpdated takes one status update. It may repeat, be late or be of an older
+// life, so everything here is idempotent; it is acknowledged only after the
+// Writes of this step, by the order rule of Decision (Mesos rule 40).
+func (c *Core) taskUpdated(st mesos.TaskStatus) {
+	defer c.acknowledge(st)
+	id := st.TaskID.Value
+	s, life := c.taskSlot(id)
+	switch {
+	case s == nil:
+		c.unknownTask(st)
+	case s.Task == nil || life != s.Task.Life:
+		c.otherLife(s, st)
+	default:
+		s.confirmed = true
+		c.reconcile.answered(id)
+		c.look[s.ID] = true
+		c.currentLife(s, st)
+	}
+}
+
+// acknowledge confirms an update that has a uuid (Mesos rules 40 and 46: answers
+// to reconciliation have none).
+func (c *Core) acknowledge(st mesos.TaskStatus) {
+	if len(st.UUID) == 0 || st.AgentID == nil {
+		return
+	}
+	c.call(&sched.Call{Type: sched.Call_ACKNOWLEDGE, Acknowledge: &sched.Call_Acknowledge{
+		AgentID: *st.AgentID, TaskID: st.TaskID, UUID: st.UUID,
+	}})
+}
+
+// unknownTask quarantines a task that no record explains: it is listed, and
+// never killed, since a wrong or old state must not cost a running node.
+func (c *Core) unknownTask(st mesos.TaskStatus) {
+	id := st.TaskID.Value
+	if ended(st.GetState()) {
+		delete(c.unknownTasks, id)
+		return
+	}
+	if _, known := c.unknownTasks[id]; !known && len(c.unknownTasks) < maxUnknown {
+		c.why("task %s is unknown to the state: quarantined, not killed", id)
+		c.publish("UnknownTask", "", "", "task %s runs on agent %s, but no record of Berth explains it: left alone", id, st.GetAgentID().GetValue())
+		c.unknownTasks[id] = st.GetState().String()
+	}
+}
+
+// otherLife takes an update of a life that is not the newest. When it still
+// runs, it is killed: its successor owns the slot (Mesos rule 42).
+func (c *Core) otherLife(s *slot, st mesos.TaskStatus) {
+	if ended(st.GetState()) || unreachable(st.GetState()) || st.AgentID == nil {
+		return
+	}
+	c.why("kill %s: a former life of %s came back", st.TaskID.Value, s.Name)
+	c.publish("FormerLifeKilled", s.Owner, s.Name, "task %s, a former life, came back on agent %s and is killed", st.TaskID.Value, st.AgentID.Value)
+	c.call(&sched.Call{Type: sched.Call_KILL, Kill: &sched.Call_Kill{TaskID: st.TaskID, AgentID: st.AgentID}})
+}
+
+// currentLife takes an update of the newest life.
+func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
+	t := s.Task
+	if t.State == state.TaskEnded {
+		return // late or repeated: a life ends once
+	}
+	t.Message = clip(st.GetMessage())
+	t.Reason = reasonOf(st)
+	switch st.GetState() {
+	case mesos.TASK_STAGING:
+		// What the master says of a task whose agent has not answered yet.
+	case mesos.TASK_STARTING, mesos.TASK_RUNNING, mesos.TASK_KILLING:
+		c.taskRuns(s, st)
+	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:
+		// It may be running: no kill, no replacement, no volume removed.
+		if t.State != state.TaskUnreachable {
+			c.setTask(s, state.TaskUnreachable, false)
+			c.publish("NodeUnreachable", s.Owner, s.Name, "agent %s (%s) cannot be reached: waiting, nothing is replaced", s.hostname(), t.AgentID)
+		}
+	case mesos.TASK_GONE_BY_OPERATOR:
+		c.goneByOperator(s)
+	default:
+		c.taskEnded(s, st)
+	}
+	c.touch(s)
+}
+
+func (c *Core) taskRuns(s *slot, st mesos.TaskStatus) {
+	t := s.Task
+	var report executor.Report
+	if len(st.Data) > 0 {
+		// A report that cannot be read changes nothing: the state alone counts.
+		_ = json.Unmarshal(st.Data, &report)
+	}
+	was, wasHealthy := t.State, t.Healthy
+	switch {
+	case st.GetState() == mesos.TASK_STARTING && t.State != state.TaskRunning:
+		c.setTask(s, state.TaskStarting, false)
+	case st.GetState() != mesos.TASK_STARTING:
+		healthy := st.GetHealthy()
+		if st.Healthy == nil {
+			healthy = wasHealthy // reconciliation's answers leave it out
+		}
+		c.setTask(s, state.TaskRunning, healthy)
+	}
+	// A task that runs has its reservation and its volume: LAUNCH used both.
+	if b := s.Bind; b != nil {
+		b.Reserved, b.Volume, b.CreateFailures = state.KnownYes, state.KnownYes, 0
+		b.ReserveOp, b.CreateOp = "", ""
+	}
+	if was == state.TaskUnreachable {
+		s.elsewhere = ""
+		c.publish("NodeReachable", s.Owner, s.Name, "%s is back on %s", t.ID, s.hostname())
+	}
+	if report.NodeID != "" {
+		t.NodeID = report.NodeID
+	}
+	if t.Healthy && !wasHealthy {
+		s.Bind.HasData = true
+		c.publish("NodeHealthy", s.Owner, s.Name, "%s on %s answers and has joined", t.ID, s.hostname())
+	} else if !t.Healthy && wasHealthy {
+		c.publish("NodeUnhealthy", s.Owner, s.Name, "%s on %s does not answer: %s", t.ID, s.hostname(), t.Message)
+	}
+	if report.ClusterUUID != "" {
+		c.clusterFormed(s.Owner, s.OwnerIncarnation, report.ClusterUUID)
+	}
+}
+
+func (c *Core) setTask(s *slot, st state.TaskState, healthy bool) {
+	t := s.Task
+	if t.State != st || t.Healthy != healthy {
+		t.Since = c.now
+	}
+	if healthy && !t.Healthy {
+		t.HealthySince = c.now
+	}
+	t.State, t.Healthy = st, healthy
+}
+
+// taskEnded takes a terminal update: the task surely does not run any more.
+func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
+	t := s.Task
+	neverRan := t.State == state.TaskStaging
+	c.setTask(s, state.TaskEnded, false)
+	s.elsewhere = ""
+	text := endText(st)
+	if s.Want != state.WantRun {
+		c.publish("NodeStopped", s.Owner, s.Name, "%s ended: %s", t.ID, text)
+		return
+	}
+	switch {
+	case st.GetState() == mesos.TASK_DROPPED, st.GetState() == mesos.TASK_GONE, st.GetReason() == mesos.REASON_INVALID_OFFERS:
+		// The offer was stale or the agent never knew the task: nothing is
+		// wrong with the node (Mesos rules 20 and 46).
+		if neverRan {
+			c.doubtReservation(s)
+		}
+		c.publish("LaunchLost", s.Owner, s.Name, "%s did not start or is gone (%s): trying again", t.ID, text)
+	default:
+		c.failed(s, text)
+		c.publish("NodeFailed", s.Owner, s.Name, "%s failed: %s; next try %s", t.ID, text, inText(s.NotBefore.Sub(c.now)))
+	}
+}
+
+// doubtReservation marks what a lost ACCEPT may or may not have done.
+func (c *Core) doubtReservation(s *slot) {
+	b := s.Bind
+	if b == nil {
+		return
+	}
+	// An operation that is still unanswered answers for itself; without one
+	// the next offer or the operator API does (Mesos rule 38).
+	if b.Reserved != state.KnownYes && b.ReserveOp == "" {
+		b.Reserved = state.KnownUnsure
+	}
+}
+
+// goneByOperator takes the word of a person that the agent is gone for good: its
+// volume counts as lost (Mesos rule 49), and a new slot takes the node's name.
+func (c *Core) goneByOperator(s *slot) {
+	c.setTask(s, state.TaskEnded, false)
+	s.LastFailure = fmt.Sprintf("an operator declared agent %s (%s) gone: the volume on it is lost", s.Task.AgentID, s.hostname())
+	c.publish("NodeLost", s.Owner, s.Name, "%s", s.LastFailure)
+	if s.Want == state.WantRun {
+		// The cluster's next look makes a successor under the same name.
+		c.lookOwners[s.Owner] = true
+	}
+	s.Want = state.WantNothing
+}
+
+// ended reports whether a task in this state surely does not run.
+func ended(st mesos.TaskState) bool {
+	switch st {
+	case mesos.TASK_FINISHED, mesos.TASK_FAILED, mesos.TASK_KILLED, mesos.TASK_ERROR,
+		mesos.TASK_DROPPED, mesos.TASK_GONE, mesos.TASK_GONE_BY_OPERATOR:
+		return true
+	}
+	return false
+}
+
+// unreachable reports whether nothing certain is known of a task. LOST is among
+// them: a PARTITION_AWARE framework gets it only where Mesos does not know
+// either (Mesos rules 14 and 42).
+func unreachable(st mesos.TaskState) bool {
+	switch st {
+	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:
+		return true
+	}
+	return false
+}
+
+func (s *slot) hostname() string {
+	if s.Bind == nil {
+		return "no agent"
+	}
+	return s.Bind.Hostname
+}
+
+func reasonOf(st mesos.TaskStatus) string {
+	if st.Reason == nil {
+		return ""
+	}
+	return st.GetReason().String()
+}
+
+func endText(st mesos.TaskStatus) string {
+	text := st.GetState().String()
+	if r := reasonOf(st); r != "" {
+		text += " (" + r + ")"
+	}
+	if m := st.GetMessage(); m != "" {
+		text += ": " + clip(m)
+	}
+	return text
+}
