@@ -1,31 +1,42 @@
 package server
 
 import (
+	"bytes"
 	_ "embed"
 	"net/http"
+	"strconv"
 
 	"sigs.k8s.io/yaml"
 )
 
-//go:embed openapi.yaml
-var openapiYAML []byte
+// The document is one; it lies in two files because it is long.
+var (
+	//go:embed openapi_paths.yaml
+	openapiPaths []byte
+	//go:embed openapi_components.yaml
+	openapiComponents []byte
+)
 
 // document is the API's description in both spellings.
 type document struct{ json, yaml []byte }
 
 func loadDocument() (document, error) {
-	asJSON, err := yaml.YAMLToJSONStrict(openapiYAML)
-	return document{json: asJSON, yaml: openapiYAML}, err
+	whole := bytes.Join([][]byte{openapiPaths, openapiComponents}, nil)
+	asJSON, err := yaml.YAMLToJSONStrict(whole)
+	return document{json: asJSON, yaml: whole}, err
 }
 
 func (s *Server) getDocumentJSON(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(s.doc.json)
-	return nil
+	return sendDocument(w, "application/json", s.doc.json)
 }
 
 func (s *Server) getDocumentYAML(w http.ResponseWriter, _ *http.Request) error {
-	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(s.doc.yaml)
+	return sendDocument(w, "application/yaml", s.doc.yaml)
+}
+
+func sendDocument(w http.ResponseWriter, contentType string, content []byte) error {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	_, _ = w.Write(content)
 	return nil
 }

@@ -1,0 +1,100 @@
+package apitest
+
+import (
+	"context"
+	"time"
+
+	v1 "github.com/berthdata/berth/api/v1"
+)
+
+func (f *Fake) known(ctx context.Context, method, name string) error {
+	if err := f.enter(ctx, method); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.clusters[name]; !ok {
+		return v1.ProblemNotFound("cluster", name)
+	}
+	return nil
+}
+
+// Nodes implements server.Queries: es-0 runs, es-1 backs off, es-2 has no place.
+func (f *Fake) Nodes(ctx context.Context, name string) ([]v1.NodeView, error) {
+	if err := f.known(ctx, "Nodes", name); err != nil {
+		return nil, err
+	}
+	next := Epoch.Add(30 * time.Second)
+	return []v1.NodeView{
+		{Name: name + "-es-0", NodeSet: "es", Roles: []string{"master", "data"}, State: "Healthy", Life: 1,
+			TaskID: name + "-es-0.1", AgentID: "agent-1", Hostname: "host-1", Address: "10.0.0.1", HTTPPort: 31000,
+			TransportPort: 31001, VolumeID: name + "-es-0-v1", Since: Epoch},
+		{Name: name + "-es-1", NodeSet: "es", Roles: []string{"master", "data"}, State: "Backoff", Life: 4,
+			AgentID: "agent-2", Hostname: "host-2", VolumeID: name + "-es-1-v1", Failures: 3, NextTryAt: &next,
+			Message: "exit status 78: max virtual memory areas vm.max_map_count [65530] is too low", Since: Epoch},
+		{Name: name + "-es-2", NodeSet: "es", State: "Pending", Since: Epoch},
+	}, nil
+}
+
+// Plan implements server.Queries.
+func (f *Fake) Plan(ctx context.Context, name string) (v1.PlanView, error) {
+	if err := f.known(ctx, "Plan", name); err != nil {
+		return v1.PlanView{}, err
+	}
+	return v1.PlanView{ID: "plan-1", Generation: 1, Status: "InProgress", Phases: []v1.PlanPhase{
+		{Name: "deploy", Status: "InProgress", Steps: []v1.PlanStep{
+			{Node: name + "-es-0", Action: "deploy", Status: "Complete"},
+			{Node: name + "-es-2", Action: "deploy", Status: "Pending", Waiting: "no agent fits, see explain"},
+		}},
+		{Name: "later", Status: "Pending"},
+	}}, nil
+}
+
+// Explain implements server.Queries.
+func (f *Fake) Explain(ctx context.Context, name string) (v1.Explanation, error) {
+	if err := f.known(ctx, "Explain", name); err != nil {
+		return v1.Explanation{}, err
+	}
+	return v1.Explanation{Cluster: name, Nodes: []v1.NodeExplanation{{
+		Node: name + "-es-2", Summary: "3 agents were judged, none fits", Agents: 3,
+		Reasons: []v1.ReasonNode{
+			{Name: "host rule", Reason: "1 node of the cluster is on the machine, at most 1 is allowed", Agents: 2, Examples: []string{"host-1", "host-2"}},
+			{Name: "resources", Reason: "not enough", Agents: 1, Children: []v1.ReasonNode{
+				{Name: "memory", Reason: "512 MiB are free, 1024 MiB are needed", Agents: 1, Examples: []string{"host-3"}},
+			}},
+		},
+		SmallestChange: "512 MiB more memory on host-3",
+	}}}, nil
+}
+
+// Endpoints implements server.Queries.
+func (f *Fake) Endpoints(ctx context.Context, name string) (v1.Endpoints, error) {
+	if err := f.known(ctx, "Endpoints", name); err != nil {
+		return v1.Endpoints{}, err
+	}
+	return v1.Endpoints{Cluster: name, HTTP: []string{"http://10.0.0.1:31000"}}, nil
+}
+
+// Agents implements server.Queries.
+func (f *Fake) Agents(ctx context.Context) ([]v1.AgentView, error) {
+	if err := f.enter(ctx, "Agents"); err != nil {
+		return nil, err
+	}
+	return []v1.AgentView{
+		{ID: "agent-1", Hostname: "host-1", Machine: "host-1", Attributes: map[string]string{"rack": "r1", "disk": "ssd"},
+			Active: true, Free: v1.ResourceView{CPUs: 1.5, MemoryMiB: 2048, DiskMiB: 10240, Ports: 900}, Nodes: []string{"logs-es-0"}, Seen: Epoch},
+		{ID: "agent-2", Hostname: "host-2", Machine: "host-2", Seen: Epoch},
+	}, nil
+}
+
+// Volumes implements server.Queries.
+func (f *Fake) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
+	if err := f.enter(ctx, "Volumes"); err != nil {
+		return nil, err
+	}
+	keep := Epoch.Add(7 * 24 * time.Hour)
+	return []v1.VolumeView{
+		{ID: "logs-es-0-v1", Class: "owned", Cluster: "logs", Node: "logs-es-0", AgentID: "agent-1", Hostname: "host-1", SizeMiB: 1024},
+		{ID: "logs-es-1-v1", Class: "retained", Cluster: "logs", Node: "logs-es-1", AgentID: "agent-2", Hostname: "host-2", SizeMiB: 51200, RetainTo: &keep},
+	}, nil
+}

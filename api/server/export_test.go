@@ -1,0 +1,30 @@
+package server
+
+import "slices"
+
+// Facts are what the OpenAPI document must say about a route.
+type Facts struct {
+	Query  []string
+	Public bool
+}
+
+// RouteFacts returns the facts of the route, the zero value when there is none.
+func RouteFacts(method, path string) Facts {
+	for _, rt := range (&Server{}).routes() {
+		if rt.method == method && rt.path == path {
+			query := append([]string{}, rt.query...)
+			slices.Sort(query)
+			return Facts{Query: query, Public: rt.access == accessPublic}
+		}
+	}
+	return Facts{}
+}
+
+// RoutePatterns lists all routes.
+func RoutePatterns() []string {
+	var list []string
+	for _, rt := range (&Server{}).routes() {
+		list = append(list, rt.method+" "+rt.path)
+	}
+	return list
+}

@@ -1,0 +1,101 @@
+package server_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	v1 "github.com/berthdata/berth/api/v1"
+
+	"github.com/berthdata/berth/api/server"
+	"github.com/berthdata/berth/api/server/apitest"
+)
+
+// spec is a valid cluster called logs.
+const spec = `{"name":"logs","spec":{"version":"8.19.21","nodeSets":[{"name":"es","count":3,
+"resources":{"cpus":1,"memory":"1gb"},"storage":{"size":"1gb"}}]}}`
+
+// harness is a server over a fake scheduler, on a port of loopback.
+type harness struct {
+	t    *testing.T
+	fake *apitest.Fake
+	hub  *server.EventHub
+	url  string
+	http *http.Client
+}
+
+func start(t *testing.T, change func(*server.Options)) *harness {
+	t.Helper()
+	h := &harness{t: t, fake: &apitest.Fake{}, hub: server.NewEventHub(100)}
+	opts := server.Options{Commands: h.fake, Queries: h.fake, Events: h.hub, Artifacts: h.fake}
+	if change != nil {
+		change(&opts)
+	}
+	s, err := server.New(opts)
+	require.NoError(t, err)
+	ts := httptest.NewServer(s.Handler())
+	t.Cleanup(ts.Close)
+	t.Cleanup(ts.CloseClientConnections)
+	h.url, h.http = ts.URL, ts.Client()
+	h.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return h
+}
+
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (h *harness) request(method, path, body string, headers ...string) *http.Request {
+	h.t.Helper()
+	req, err := http.NewRequestWithContext(h.t.Context(), method, h.url+path, bytes.NewReader([]byte(body)))
+	require.NoError(h.t, err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return req
+}
+
+func (h *harness) do(method, path, body string, headers ...string) response {
+	h.t.Helper()
+	res, err := h.http.Do(h.request(method, path, body, headers...))
+	require.NoError(h.t, err)
+	defer res.Body.Close()
+	content, err := io.ReadAll(res.Body)
+	require.NoError(h.t, err)
+	return response{res.StatusCode, res.Header, content}
+}
+
+// problem demands a problem document with status and code, and returns it.
+func (h *harness) problem(r response, status int, code string) v1.Problem {
+	h.t.Helper()
+	require.Equal(h.t, status, r.status, string(r.body))
+	require.Equal(h.t, "application/problem+json", r.header.Get("Content-Type"))
+	var p v1.Problem
+	require.NoError(h.t, json.Unmarshal(r.body, &p))
+	require.Equal(h.t, code, p.Code, string(r.body))
+	require.Equal(h.t, status, p.Status)
+	require.NotEmpty(h.t, p.Title)
+	return p
+}
+
+func decode[T any](t *testing.T, r response) T {
+	t.Helper()
+	var v T
+	d := json.NewDecoder(bytes.NewReader(r.body))
+	d.DisallowUnknownFields()
+	require.NoError(t, d.Decode(&v), string(r.body))
+	return v
+}
