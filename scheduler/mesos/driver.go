@@ -138,7 +138,6 @@ func (d *Driver) Enqueue(stream string, call *scheduler.Call) error {
 	}
 	select {
 	case s.queue <- call:
-		d.queued(len(s.queue))
 		return nil
 	default:
 		return fmt.Errorf("%w: %d calls wait for the master; %s was not sent", ErrQueueFull, cap(s.queue), call.Type)
@@ -216,8 +215,12 @@ func (d *Driver) leading() *url.URL {
 	return d.current.base
 }
 
-func (d *Driver) queued(n int) {
-	if d.cfg.Hooks.Queued != nil {
-		d.cfg.Hooks.Queued(n)
+// Queued is the number of calls that wait for the sender, for a gauge.
+func (d *Driver) Queued() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.current == nil {
+		return 0
 	}
+	return len(d.current.queue)
 }

@@ -38,7 +38,8 @@ type Disconnected struct {
 }
 
 // Received is an event of the master: every type but SUBSCRIBED and HEARTBEAT.
-// An ERROR is always followed by Disconnected and by the end of Run.
+// An ERROR is always followed by the end of Run; it may come without a
+// Subscribed before it.
 type Received struct {
 	StreamID string
 	Event    *scheduler.Event
@@ -73,6 +74,4 @@ type Hooks struct {
 	Event func(eventType string, bytes int)
 	// Call: a call was answered, or not, after that time.
 	Call func(callType string, took time.Duration, err error)
-	// Queued is the number of calls waiting, after each change.
-	Queued func(calls int)
 }

@@ -148,6 +148,21 @@ func (z *zkLeader) watch(ctx context.Context) error {
 			return fmt.Errorf("authenticating: %w", err)
 		}
 	}
+	return z.follow(ctx, conn)
+}
+
+// errLeaderGone: the znode vanished between listing and reading; look again.
+var errLeaderGone = errors.New("leader znode is gone")
+
+// election is what is needed of a ZooKeeper client.
+type election interface {
+	ChildrenW(path string) ([]string, *zk.Stat, <-chan zk.Event, error)
+	ExistsW(path string) (bool, *zk.Stat, <-chan zk.Event, error)
+	Get(path string) ([]byte, *zk.Stat, error)
+}
+
+// follow keeps the leader up to date until a request fails.
+func (z *zkLeader) follow(ctx context.Context, conn election) error {
 	for {
 		event, err := z.look(conn)
 		if errors.Is(err, errLeaderGone) {
@@ -164,11 +179,8 @@ func (z *zkLeader) watch(ctx context.Context) error {
 	}
 }
 
-// errLeaderGone: the znode vanished between listing and reading; look again.
-var errLeaderGone = errors.New("leader znode is gone")
-
 // look reads the present leader and returns a watch on the next change.
-func (z *zkLeader) look(conn *zk.Conn) (<-chan zk.Event, error) {
+func (z *zkLeader) look(conn election) (<-chan zk.Event, error) {
 	children, _, event, err := conn.ChildrenW(z.address.path)
 	if errors.Is(err, zk.ErrNoNode) {
 		// No master has ever run: wait for the first.

@@ -47,7 +47,6 @@ func (s *session) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.d.queued(len(s.queue))
 		uncertain, err := s.send(ctx, call)
 		if err == nil {
 			continue
@@ -87,7 +86,6 @@ func (s *session) returnCalls(reason error, handle Handler) {
 			handle(CallFailed{StreamID: s.streamID, Call: call,
 				Err: fmt.Errorf("%w: %s was still waiting when the subscription ended: %v", ErrNotSubscribed, call.Type, reason)})
 		default:
-			s.d.queued(0)
 			return
 		}
 	}
