@@ -12,7 +12,7 @@ const LaunchVersion = 1
 // agent are unknown to the scheduler: the executor renders files from this.
 type Launch struct {
 	Version int    `json:"version"` // LaunchVersion
-	Kind    string `json:"kind"`    // "elasticsearch"; "spark-driver", … later
+	Kind    string `json:"kind"`    // KindElasticsearch; "spark-driver", … later
 	TaskID  string `json:"taskId"`
 	// User is who the node runs as when the executor itself runs as root.
 	User string `json:"user,omitempty"`
@@ -38,6 +38,9 @@ type Elasticsearch struct {
 	TransportPort int    `json:"transportPort"`
 	// SeedHosts are host:transportPort of the cluster's master-eligible nodes.
 	SeedHosts []string `json:"seedHosts"`
+	// ClusterUUID is the cluster's recorded uuid; "" until it has formed. A
+	// volume that remembers another uuid is refused.
+	ClusterUUID string `json:"clusterUUID,omitempty"`
 	// InitialMasters are set only until the cluster has formed once (>= 7).
 	InitialMasters []string `json:"initialMasters,omitempty"`
 	// MasterCount is how many master-eligible nodes there are, for
@@ -52,7 +55,8 @@ type Elasticsearch struct {
 	MilliCPUs int64 `json:"milliCPUs"`
 	MemoryMiB int64 `json:"memoryMiB"`
 	HeapMiB   int64 `json:"heapMiB,omitempty"`
-	// DataPath is the persistent volume's path in the sandbox.
+	// DataPath is the persistent volume's path in the sandbox; "" only for a
+	// node that holds neither shards nor cluster state.
 	DataPath    string         `json:"dataPath"`
 	Config      map[string]any `json:"config,omitempty"`
 	JavaOptions []string       `json:"javaOptions,omitempty"`
@@ -61,7 +65,7 @@ type Elasticsearch struct {
 
 // Report is what a node's status updates carry in TaskStatus.data.
 type Report struct {
-	// Phase is starting, answering, joined, stopping or exited.
+	// Phase is one of the Phase constants.
 	Phase       string `json:"phase"`
 	ClusterUUID string `json:"clusterUUID,omitempty"`
 	NodeID      string `json:"nodeId,omitempty"`

@@ -1,0 +1,223 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/executor/process"
+	"github.com/berthdata/berth/executor/render"
+	"github.com/berthdata/berth/executor/workload"
+)
+
+// The node's console output goes to logFile in the sandbox, which rotates: at
+// most logSizeMB times logBackups and the current one. It lies outside the
+// node's own folders, where a link could send root's writes elsewhere.
+const (
+	logFile    = "elasticsearch.log"
+	logSizeMB  = 10
+	logBackups = 5
+)
+
+// defaultPath is for agents that give their executors no PATH.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// Node runs one Elasticsearch node once.
+type Node struct {
+	launch executor.Launch
+	es     *executor.Elasticsearch
+	env    workload.Env
+	pace   pace
+
+	mu       sync.Mutex
+	proc     *process.Process
+	deadline time.Time // of Stop; zero = not asked
+	stopped  chan struct{}
+}
+
+// New makes a Node for a launch document of kind "elasticsearch".
+func New(l executor.Launch, env workload.Env) workload.Runner { return newNode(l, env, defaultPace) }
+
+func newNode(l executor.Launch, env workload.Env, p pace) *Node {
+	return &Node{launch: l, es: l.Elasticsearch, env: env, pace: p, stopped: make(chan struct{})}
+}
+
+var _ workload.New = New
+
+// Stop implements workload.Runner.
+func (n *Node) Stop(grace time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	end := time.Now().Add(max(grace, 0))
+	if n.deadline.IsZero() {
+		close(n.stopped)
+	}
+	if n.deadline.IsZero() || end.Before(n.deadline) {
+		n.deadline = end
+	}
+	if n.proc != nil {
+		n.proc.Stop(grace)
+	}
+}
+
+// Run implements workload.Runner.
+func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exit {
+	begin := time.Now()
+	plan, err := n.prepare(ctx)
+	if plan.volume != nil {
+		defer plan.volume.release()
+	}
+	if err != nil {
+		return n.failed(err)
+	}
+	log := &lumberjack.Logger{Filename: filepath.Join(n.env.Sandbox, logFile), MaxSize: logSizeMB, MaxBackups: logBackups}
+	defer log.Close()
+	plan.command.Log = log
+	proc, err := n.start(ctx, plan.command)
+	if err != nil {
+		return n.failed(err)
+	}
+	n.env.Log.Info("node started", zap.Int("pid", proc.Pid()), zap.Duration("prepared_in", time.Since(begin)))
+	emit(workload.Status{
+		Message: fmt.Sprintf("process %d started", proc.Pid()),
+		Report:  executor.Report{Phase: executor.PhaseStarting},
+	})
+	n.attend(ctx, proc, plan.volume, emit)
+
+	exit, lines := proc.Exit(), proc.Tail().Lines()
+	r := executor.Report{Phase: executor.PhaseExited, ExitCode: exit.Code, Signal: exit.Signal}
+	if !n.asked() {
+		r.Cause = likelyCause(lines, exit)
+		return workload.Exit{Report: r, Message: epitaph(n.es.NodeName, exit, r.Cause, lines)}
+	}
+	return workload.Exit{Report: r, Message: epitaph(n.es.NodeName, exit, "", nil)}
+}
+
+// attend watches the process until its group is gone.
+func (n *Node) attend(ctx context.Context, proc *process.Process, v *volume, emit func(workload.Status)) {
+	watching, end := context.WithCancel(ctx)
+	defer end()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		n.watch(watching, v, emit)
+	}()
+	select {
+	case <-proc.Done():
+		end()
+		<-watched
+		return
+	case <-n.stopped:
+	}
+	end()
+	<-watched
+	emit(workload.Status{Message: "the node is stopping", Report: executor.Report{Phase: executor.PhaseStopping}})
+	<-proc.Done()
+}
+
+func (n *Node) asked() bool {
+	select {
+	case <-n.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+func (n *Node) failed(err error) workload.Exit {
+	message := fmt.Sprintf("node %s could not be started: %v", n.es.NodeName, err)
+	return workload.Exit{
+		Report:  executor.Report{Phase: executor.PhaseExited, Cause: clip(err.Error(), causeSize)},
+		Message: clip(message, messageSize),
+	}
+}
+
+var errStopped = errors.New("it was asked to stop before it was started")
+
+// start starts the process, unless Stop came first.
+func (n *Node) start(ctx context.Context, c process.Command) (*process.Process, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.deadline.IsZero() {
+		return nil, errStopped
+	}
+	proc, err := process.Start(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	n.proc = proc
+	return proc, nil
+}
+
+// plan is what prepare found and made.
+type plan struct {
+	volume  *volume
+	command process.Command
+}
+
+func (n *Node) prepare(ctx context.Context) (plan, error) {
+	var p plan
+	who, err := resolveUser(n.launch.User)
+	if err != nil {
+		return p, err
+	}
+	dist, err := inspect(n.es, n.env.Sandbox)
+	if err != nil {
+		return p, err
+	}
+	es := *n.es
+	volumeDir := ""
+	if es.DataPath != "" {
+		// The volume is a link in the sandbox, or a mount: the node is told the
+		// place itself, which some versions' file checks insist on.
+		if volumeDir, err = filepath.EvalSymlinks(filepath.Join(n.env.Sandbox, es.DataPath)); err != nil {
+			return p, fmt.Errorf("volume: %w", err)
+		}
+		p.volume, err = openVolume(ctx, volumeDir, marker{Cluster: es.ClusterName, Node: es.NodeName, ClusterUUID: es.ClusterUUID})
+		if err != nil {
+			return p, err
+		}
+		p.command.Files = []*os.File{p.volume.lock}
+		if p.volume.mark.ClusterUUID != "" && len(es.InitialMasters) > 0 {
+			n.env.Log.Warn("the volume has been in a cluster before: initial masters are left out",
+				zap.String("cluster_uuid", p.volume.mark.ClusterUUID))
+			es.InitialMasters = nil
+		}
+	}
+	paths := layout(&es, n.env.Sandbox, volumeDir)
+	out, err := render.Render(render.Input{Node: &es, Paths: paths, Distribution: dist, Host: hostFacts()})
+	if err != nil {
+		return p, err
+	}
+	if err := prepare(paths, dist, out, who); err != nil {
+		return p, err
+	}
+	raiseLimits()
+	path := os.Getenv("PATH")
+	if path == "" {
+		path = defaultPath
+	}
+	p.command.Path, p.command.Args, p.command.Dir = out.Path, out.Args, paths.Home
+	p.command.Env = append(out.Env, "PATH="+path)
+	p.command.Credential = who.credential
+	return p, nil
+}
+
+// Preview renders what Run would write and run, for people to look at. It reads
+// the distribution on this machine and writes nothing.
+func Preview(l executor.Launch, sandbox string) (render.Output, error) {
+	dist, err := inspect(l.Elasticsearch, sandbox)
+	if err != nil {
+		return render.Output{}, err
+	}
+	paths := layout(l.Elasticsearch, sandbox, filepath.Join(sandbox, l.Elasticsearch.DataPath))
+	return render.Render(render.Input{Node: l.Elasticsearch, Paths: paths, Distribution: dist, Host: hostFacts()})
+}

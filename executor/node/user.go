@@ -1,0 +1,104 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// identity is who the node runs as.
+type identity struct {
+	uid, gid int
+	// credential is nil when the executor is that user already.
+	credential *syscall.Credential
+}
+
+// resolveUser finds who the node runs as. Elasticsearch refuses to run as root,
+// rightly: so do we, with a message that says what to change.
+func resolveUser(name string) (identity, error) {
+	euid := os.Geteuid()
+	if euid != 0 {
+		return identity{uid: euid, gid: os.Getegid()}, nil
+	}
+	if name == "" {
+		return identity{}, errors.New("the executor runs as root and no user is named for the node: Elasticsearch must not run as root; set the scheduler's node user")
+	}
+	u, err := lookup(name)
+	if err != nil {
+		return identity{}, fmt.Errorf("user %q for the node is not known on this agent: %w", name, err)
+	}
+	uid, err1 := strconv.Atoi(u.Uid)
+	gid, err2 := strconv.Atoi(u.Gid)
+	if err := errors.Join(err1, err2); err != nil {
+		return identity{}, fmt.Errorf("user %q: %w", name, err)
+	}
+	if uid == 0 {
+		return identity{}, fmt.Errorf("user %q for the node is root: Elasticsearch must not run as root; set the scheduler's node user to another", name)
+	}
+	c := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	groups, err := u.GroupIds()
+	if err != nil {
+		return identity{}, fmt.Errorf("groups of user %q: %w", name, err)
+	}
+	for _, g := range groups {
+		if id, err := strconv.ParseUint(g, 10, 32); err == nil {
+			c.Groups = append(c.Groups, uint32(id))
+		}
+	}
+	return identity{uid: uid, gid: gid, credential: c}, nil
+}
+
+// lookup asks the system's own resolver where the account files do not know the
+// name: a static binary cannot load the modules for a directory service.
+func lookup(name string) (*user.User, error) {
+	if u, err := user.Lookup(name); err == nil {
+		return u, nil
+	}
+	out, err := exec.Command("getent", "passwd", "--", name).Output()
+	if err != nil {
+		return nil, errors.New("neither in the account files nor known to getent")
+	}
+	f := strings.Split(strings.TrimSpace(string(out)), ":")
+	if len(f) < 6 {
+		return nil, fmt.Errorf("getent answered %q", out)
+	}
+	return &user.User{Username: f[0], Uid: f[2], Gid: f[3], HomeDir: f[5]}, nil
+}
+
+// limits are what Elasticsearch's bootstrap checks ask for. The node inherits
+// them; only root can go above what the agent was started with.
+var limits = []struct {
+	resource int
+	least    uint64
+}{
+	{syscall.RLIMIT_NOFILE, 65535},
+	{rlimitNproc, 4096},
+	{syscall.RLIMIT_AS, rlimInfinity},
+	{syscall.RLIMIT_FSIZE, rlimInfinity},
+}
+
+const (
+	rlimitNproc  = 6 // RLIMIT_NPROC, which package syscall leaves out
+	rlimInfinity = ^uint64(0)
+)
+
+// raiseLimits does what it may: where it may not, Elasticsearch's own check
+// says so by name.
+func raiseLimits() {
+	for _, l := range limits {
+		var r syscall.Rlimit
+		if syscall.Getrlimit(l.resource, &r) != nil {
+			continue
+		}
+		if os.Geteuid() == 0 {
+			r.Max = max(r.Max, l.least)
+		}
+		r.Cur = r.Max
+		_ = syscall.Setrlimit(l.resource, &r)
+	}
+}
