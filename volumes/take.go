@@ -186,7 +186,8 @@ func (c *carving) grant(volume *mesos.Resource) Grant {
 	for _, rs := range [][]mesos.Resource{c.own.Resources, c.reserve} {
 		for i := range rs {
 			switch {
-			case rs[i].Name == nameDisk && !isVolume(&rs[i]):
+			case c.create && rs[i].Name == nameDisk && !isVolume(&rs[i]):
+				// It becomes the volume.
 			case len(c.own.Resources) == 0:
 				task = append(task, rs[i])
 			default:
