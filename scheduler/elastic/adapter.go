@@ -199,7 +199,7 @@ func (c *cluster) use(endpoints []string, rt http.RoundTripper) error {
 		}
 		ep, err := newEndpoint(raw, rt)
 		if err != nil {
-			return fail(observe.Unreachable, "endpoint %q: %v", raw, err)
+			return fail(observe.Unreachable, "endpoint %d of %d: %v", i+1, len(endpoints), err)
 		}
 		clients[i] = ep
 	}

@@ -200,6 +200,27 @@ func rolesOfAttributes(attributes map[string]string) []string {
 	return roles
 }
 
+// decodeInfo reads the uuid from the greeting of a server; found is false when
+// the greeting has none.
+func decodeInfo(body []byte) (uuid string, found bool, err error) {
+	var info struct {
+		ClusterName string  `json:"cluster_name"`
+		ClusterUUID *string `json:"cluster_uuid"`
+	}
+	if err := decode("GET /", body, &info); err != nil {
+		return "", false, err
+	}
+	switch {
+	case info.ClusterName == "":
+		return "", false, fail(observe.Unreadable, "GET /: no cluster_name: %s", excerpt(body))
+	case info.ClusterUUID == nil:
+		return "", false, nil
+	case *info.ClusterUUID == unset:
+		return "", true, nil
+	}
+	return *info.ClusterUUID, true, nil
+}
+
 func decodeUUID(body []byte) (string, error) {
 	const what = "_cluster/state/metadata"
 	var m struct {
@@ -219,20 +240,23 @@ func decodeUUID(body []byte) (string, error) {
 	return *m.Metadata.ClusterUUID, nil
 }
 
-const (
-	settingReplicas   = "index.number_of_replicas"
-	settingAutoExpand = "index.auto_expand_replicas"
-	settingStoreType  = "index.store.type"
-)
-
-var replicaSettings = []string{settingReplicas, settingAutoExpand, settingStoreType}
+// replicaSettings are what decodeReplicas needs of an index.
+var replicaSettings = []string{"index.number_of_replicas", "index.auto_expand_replicas", "index.store.type"}
 
 // decodeReplicas finds the index with the fewest replicas; of several the
 // first by name, so that equal clusters give equal observations.
 func decodeReplicas(body []byte, o *observe.Observation) error {
 	const what = "_all/_settings"
 	var indices map[string]struct {
-		Settings map[string]string `json:"settings"`
+		Settings struct {
+			Index struct {
+				Replicas   string `json:"number_of_replicas"`
+				AutoExpand string `json:"auto_expand_replicas"`
+				Store      struct {
+					Type string `json:"type"`
+				} `json:"store"`
+			} `json:"index"`
+		} `json:"settings"`
 	}
 	if err := decode(what, body, &indices); err != nil {
 		return err
@@ -241,15 +265,16 @@ func decodeReplicas(body []byte, o *observe.Observation) error {
 		return fail(observe.Unreadable, "%s: the answer is null", what)
 	}
 	o.Indices = len(indices)
-	for name, index := range indices {
-		n, err := strconv.Atoi(index.Settings[settingReplicas])
+	for name, i := range indices {
+		index := i.Settings.Index
+		n, err := strconv.Atoi(index.Replicas)
 		if err != nil || n < 0 {
-			return fail(observe.Unreadable, "%s: index %s has no usable %s: %q", what, name, settingReplicas, index.Settings[settingReplicas])
+			return fail(observe.Unreadable, "%s: index %s has no usable number_of_replicas: %q", what, name, index.Replicas)
 		}
-		if index.Settings[settingStoreType] == "snapshot" {
+		if index.Store.Type == "snapshot" {
 			continue
 		}
-		if bound, unbounded, ok := autoExpand(index.Settings[settingAutoExpand]); unbounded {
+		if bound, unbounded, ok := autoExpand(index.AutoExpand); unbounded {
 			continue
 		} else if ok {
 			n = bound

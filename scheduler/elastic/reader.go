@@ -147,13 +147,20 @@ func (r reader) nodeInfo(ctx context.Context, nodes []observe.Node) error {
 	return decodeNodeInfo(body, nodes)
 }
 
-// uuid is for servers whose state does not carry it at its top (up to 6.3).
-// The name of an index that does not exist keeps all real ones out.
+// uuid is for servers whose state does not carry it at its top. From 2.4 on the
+// greeting has it; before, only the metadata has, which the master must then
+// send whole. (Limited to no index, old servers leave the uuid out of it.)
 func (r reader) uuid(ctx context.Context) (string, error) {
-	yes := true
-	body, err := r.ask(ctx, "_cluster/state/metadata", esapi.ClusterStateRequest{
-		Metric: []string{"metadata"}, Index: []string{".berth-none"},
-		IgnoreUnavailable: &yes, AllowNoIndices: &yes,
+	body, err := r.ask(ctx, "GET /", esapi.InfoRequest{}, smallBody)
+	if err != nil {
+		return "", err
+	}
+	uuid, found, err := decodeInfo(body)
+	if err != nil || found {
+		return uuid, err
+	}
+	body, err = r.ask(ctx, "_cluster/state/metadata", esapi.ClusterStateRequest{
+		Metric:        []string{"metadata"},
 		MasterTimeout: r.masterTimeout(),
 		FilterPath:    []string{"metadata.cluster_uuid"},
 	}, smallBody)
@@ -165,12 +172,11 @@ func (r reader) uuid(ctx context.Context) (string, error) {
 
 // replicas reads the replica settings of all indices, from the cluster state.
 // expand_wildcards=all is the one form that every version knows and that
-// leaves nothing out: a closed index loses data with its hosts, too.
+// leaves nothing out: a closed index loses data with its hosts, too. 5.x refuses
+// the form with master_timeout or flat_settings.
 func (r reader) replicas(ctx context.Context, o *observe.Observation) error {
-	yes := true
 	body, err := r.ask(ctx, "_all/_settings", esapi.IndicesGetSettingsRequest{
-		Index: []string{"_all"}, Name: replicaSettings, FlatSettings: &yes,
-		ExpandWildcards: "all", MasterTimeout: r.masterTimeout(),
+		Index: []string{"_all"}, Name: replicaSettings, ExpandWildcards: "all",
 	}, r.maxResponse)
 	if err != nil {
 		return err

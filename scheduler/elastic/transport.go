@@ -34,10 +34,11 @@ type endpoint struct {
 func newEndpoint(raw string, rt http.RoundTripper) (*endpoint, error) {
 	u, err := url.Parse(raw)
 	if err != nil {
-		return nil, err
+		// Its text would repeat the address, and with it what must not be there.
+		return nil, errors.New("not a URL")
 	}
 	if (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil {
-		return nil, errors.New(`want "http://host:port" or "https://host:port" without credentials`)
+		return nil, fmt.Errorf("%q: want http://host:port or https://host:port, without credentials", u.Redacted())
 	}
 	u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimSuffix(u.Path, "/")}
 	return &endpoint{base: u, plain: plainClient{base: u, rt: rt}, rt: rt}, nil
