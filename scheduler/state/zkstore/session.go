@@ -31,8 +31,16 @@ const (
 // session is one ZooKeeper session on a connection of its own. It serves one
 // campaign or observer and is closed, never revived, when the session expires.
 type session struct {
-	conn  *zk.Conn
+	conn *zk.Conn
+	// ended is the client's event channel: nothing is read from it, but it is
+	// closed when the client's goroutines have ended.
+	ended <-chan zk.Event
 	slots chan struct{}
+	// dialing ends with close; transport is the latest connection.
+	dialing       context.Context
+	stopDialing   context.CancelFunc
+	transportLock sync.Mutex
+	transport     net.Conn
 	// up has an element whenever a connection was (re)established.
 	up chan struct{}
 	// lost is closed when the server has ended the session or refused the
@@ -51,27 +59,20 @@ func dial(ctx context.Context, t *target) (*session, error) {
 		lost:  make(chan struct{}),
 	}
 	s.negotiated.Store(int64(t.timeout))
-	dialer := func(network, address string, timeout time.Duration) (net.Conn, error) {
-		conn, err := net.DialTimeout(network, address, timeout)
-		if err != nil {
-			return nil, err
-		}
-		return &guardedConn{Conn: conn, asked: t.timeout, granted: func(d time.Duration) {
-			s.negotiated.Store(int64(d))
-		}}, nil
-	}
+	s.dialing, s.stopDialing = context.WithCancel(context.Background())
 	// The callback, not the channel: the channel holds six events and drops the
 	// rest without a word (Mesos rule 57).
-	conn, _, err := zk.Connect(t.servers, t.timeout,
-		zk.WithDialer(dialer),
+	conn, ended, err := zk.Connect(t.servers, t.timeout,
+		zk.WithDialer(s.dialer(t.timeout)),
 		zk.WithEventCallback(s.event(t.log)),
 		zk.WithLogger(clientLog{t.log}),
 		zk.WithLogInfo(false),
 		zk.WithMaxBufferSize(maxReply))
 	if err != nil {
+		s.stopDialing()
 		return nil, fmt.Errorf("zookeeper %v: %w: %w", t.servers, state.ErrUnavailable, err)
 	}
-	s.conn = conn
+	s.conn, s.ended = conn, ended
 	ctx, cancel := context.WithTimeout(ctx, connectSessions*t.timeout)
 	defer cancel()
 	if err := s.open(ctx, t); err != nil {
@@ -124,9 +125,41 @@ func (s *session) event(log *zap.Logger) zk.EventCallback {
 // timeout is the session timeout that the server granted.
 func (s *session) timeout() time.Duration { return time.Duration(s.negotiated.Load()) }
 
-// close ends the session at the server, if it can be reached within a second or
-// two, and with it the session's ephemeral znodes.
-func (s *session) close() { s.conn.Close() }
+// close ends the session at the server, if it can be reached within three seconds,
+// and with it the session's ephemeral znodes. It returns when the client's
+// goroutines have ended; abandoned requests end with them.
+func (s *session) close() {
+	s.conn.Close()
+	// A server that hangs would keep the client for longer.
+	s.stopDialing()
+	s.transportLock.Lock()
+	if s.transport != nil {
+		_ = s.transport.Close()
+	}
+	s.transportLock.Unlock()
+	for range s.ended {
+	}
+}
+
+// dialer connects for the client.
+func (s *session) dialer(asked time.Duration) zk.Dialer {
+	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+		dialer := net.Dialer{Timeout: timeout}
+		conn, err := dialer.DialContext(s.dialing, network, address)
+		if err != nil {
+			return nil, err
+		}
+		s.transportLock.Lock()
+		defer s.transportLock.Unlock()
+		if s.dialing.Err() != nil {
+			return nil, errors.Join(s.dialing.Err(), conn.Close())
+		}
+		s.transport = conn
+		return &guardedConn{Conn: conn, asked: asked, granted: func(d time.Duration) {
+			s.negotiated.Store(int64(d))
+		}}, nil
+	}
+}
 
 // call runs one request with a context, which the client knows nothing of. When
 // ctx ends first the request is abandoned: it may still be carried out, its
