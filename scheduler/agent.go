@@ -104,6 +104,11 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 			c.agents[o.ID] = a
 		}
 		seen[o.ID] = true
+		if !o.Registered {
+			// Not back yet after a master failover: not knowing is not "gone".
+			a.active = false
+			continue
+		}
 		a.hostname, a.address, a.active, a.draining, a.seen = o.Hostname, o.Address, o.Active, o.Draining, c.now
 		a.attributes = placement.AttributesOf(o.Hostname, o.Attributes)
 		a.machine = c.machineOf(a)

@@ -64,6 +64,9 @@ type AgentObservation struct {
 	Hostname   string
 	Address    string // IP
 	Attributes []mesos.Attribute
+	// Registered is false for an agent that has not come back since a master
+	// failover: what it holds is not known then, whatever Total says.
+	Registered bool
 	Active     bool
 	Draining   bool
 	// Total includes dynamic reservations and volumes. Used is what tasks and

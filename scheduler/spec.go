@@ -31,7 +31,7 @@ func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
 	}
 	if old == nil {
 		if e.DryRun {
-			return &v1.Accepted{Name: spec.Name, Changed: true, Message: fmt.Sprintf("would create %d nodes", spec.Spec.TotalNodes())}, nil
+			return &v1.Accepted{Name: spec.Name, Changed: true, DryRun: true, Message: fmt.Sprintf("would create %d nodes", spec.Spec.TotalNodes())}, nil
 		}
 		return c.create(spec, e), nil
 	}
@@ -44,7 +44,10 @@ func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
 		return nil, p
 	}
 	if e.DryRun {
-		return &v1.Accepted{Name: spec.Name, Generation: old.Generation, Changed: true, Message: describeChanges(old.Spec.Spec, spec.Spec)}, nil
+		return &v1.Accepted{
+			Name: spec.Name, Generation: old.Generation, Changed: true, DryRun: true,
+			Changes: v1.Diff(old.Spec.Spec, spec.Spec), Message: describeChanges(old.Spec.Spec, spec.Spec),
+		}, nil
 	}
 	return c.update(old, spec, e), nil
 }
@@ -94,7 +97,7 @@ func (c *Core) create(spec v1.Cluster, e SpecPut) *v1.Accepted {
 }
 
 func (c *Core) update(cl *cluster, spec v1.Cluster, e SpecPut) *v1.Accepted {
-	text := describeChanges(cl.Spec.Spec, spec.Spec)
+	text, changes := describeChanges(cl.Spec.Spec, spec.Spec), v1.Diff(cl.Spec.Spec, spec.Spec)
 	cl.Spec = spec
 	cl.Generation++
 	cl.UpdatedAt, cl.UpdatedBy, cl.Message = c.now, e.User, clip(e.Message)
@@ -105,7 +108,7 @@ func (c *Core) update(cl *cluster, spec v1.Cluster, e SpecPut) *v1.Accepted {
 	}
 	c.touchCluster(cl)
 	c.publish("ClusterAccepted", spec.Name, "", "generation %d accepted: %s", cl.Generation, text)
-	return &v1.Accepted{Name: spec.Name, Generation: cl.Generation, PlanID: plan.ID(spec.Name, cl.Generation), Changed: true, Message: text}
+	return &v1.Accepted{Name: spec.Name, Generation: cl.Generation, PlanID: plan.ID(spec.Name, cl.Generation), Changed: true, Changes: changes, Message: text}
 }
 
 // everStarted reports whether any node of the cluster was ever launched.

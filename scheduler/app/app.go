@@ -1,0 +1,197 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/berthdata/berth/api/server"
+	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/executor/render"
+	"github.com/berthdata/berth/scheduler"
+	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/scheduler/state/memstore"
+	"github.com/berthdata/berth/scheduler/state/zkstore"
+)
+
+// eventHistory is how many events the stream can be resumed over.
+const eventHistory = 10_000
+
+// App is one Berth.
+type App struct {
+	o         Options
+	log       *zap.Logger
+	listener  net.Listener
+	advertise string
+	catalogue map[string]scheduler.Distribution
+	elector   state.Elector
+	registry  *prometheus.Registry
+	metrics   *metrics
+	hub       *server.EventHub
+	server    *server.Server
+	artifacts *artifacts
+
+	// leading is the leadership under way, nil on a follower.
+	leading atomic.Pointer[leadership]
+}
+
+// New checks the options and binds the API's address. Nothing else is touched
+// before Run.
+func New(o Options, log *zap.Logger) (*App, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	a := &App{o: o, log: log, hub: server.NewEventHub(eventHistory), registry: prometheus.NewRegistry()}
+	a.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.metrics = newMetrics(a.registry, a)
+	var err error
+	if a.catalogue, err = o.catalogue(); err != nil {
+		return nil, err
+	}
+	path, err := o.executorPath()
+	if err != nil {
+		return nil, err
+	}
+	a.artifacts = &artifacts{path: path}
+	if a.elector, err = o.elector(log); err != nil {
+		return nil, err
+	}
+	if err := a.buildServer(); err != nil {
+		return nil, err
+	}
+	if err := a.listen(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func (o *Options) elector(log *zap.Logger) (state.Elector, error) {
+	if o.DevDir != "" {
+		return memstore.Open(o.DevDir)
+	}
+	auth, err := secret(o.ZooKeeperAuth)
+	if err != nil {
+		return nil, fmt.Errorf("ZooKeeper's credentials: %w", err)
+	}
+	return zkstore.New(zkstore.Options{
+		Servers: o.ZooKeeper, Root: o.ZooKeeperRoot, SessionTimeout: o.SessionTimeout, Auth: auth, Log: log.Named("zookeeper"),
+	})
+}
+
+func (a *App) buildServer() error {
+	var auth server.Authenticator = server.Anonymous{}
+	if a.o.TokensFile != "" {
+		tokens, err := server.LoadTokens(a.o.TokensFile)
+		if err != nil {
+			return err
+		}
+		auth = tokens
+	}
+	if err := server.CheckExposure(a.o.Listen, a.o.TokensFile != "", a.o.Insecure); err != nil {
+		return err
+	}
+	var err error
+	a.server, err = server.New(server.Options{
+		Commands: front{a}, Queries: front{a}, Events: a.hub, Artifacts: a.artifacts,
+		Validation: a.validation(), Auth: auth, Insecure: a.o.Insecure, LeaderRedirect: a.redirect,
+		Logger: a.log.Named("api"), Registry: a.registry,
+		Metrics: promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}),
+	})
+	return err
+}
+
+// validation judges specs by what this Berth offers.
+func (a *App) validation() v1.Validation {
+	reserved := render.ReservedSettings()
+	return v1.Validation{
+		Roles: a.o.Roles,
+		ReservedSetting: func(name string) (bool, string) {
+			for _, r := range reserved {
+				if name == r || strings.HasPrefix(name, r+".") {
+					return true, "Berth sets it from the rest of the spec"
+				}
+			}
+			return false, ""
+		},
+		VersionAvailable: func(version string) (bool, string) {
+			_, ok := a.catalogue[version]
+			return ok, "it is not in this Berth's catalogue (--elasticsearch)"
+		},
+	}
+}
+
+func (a *App) listen() error {
+	l, err := net.Listen("tcp", a.o.Listen)
+	if err != nil {
+		return fmt.Errorf("the API's address: %w", err)
+	}
+	scheme := "http"
+	if a.o.TLSCert != "" {
+		cfg, err := server.LoadTLS(a.o.TLSCert, a.o.TLSKey)
+		if err != nil {
+			return errors.Join(err, l.Close())
+		}
+		l, scheme = tls.NewListener(l, cfg), "https"
+	}
+	a.listener = l
+	a.advertise = a.o.Advertise
+	if a.advertise == "" {
+		a.advertise = scheme + "://" + l.Addr().String()
+	}
+	return nil
+}
+
+// Addr is the address that the API listens on.
+func (a *App) Addr() string { return a.listener.Addr().String() }
+
+// Run serves the API, campaigns, and leads until ctx ends, which is a planned
+// hand-over and returns nil: nodes go on running, and the framework stays
+// registered. It returns an error when leadership is lost or cannot be used;
+// the process must then end, and a new one start as a follower.
+func (a *App) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	defer a.hub.Close()
+	g.Go(func() error { return a.server.Serve(ctx, a.listener) })
+	g.Go(func() error {
+		defer a.elector.Close()
+		a.log.Info("waiting for leadership", zap.String("advertise", a.advertise))
+		lease, err := a.elector.Campaign(ctx, a.advertise)
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("campaigning for leadership: %w", err)
+		}
+		err = a.lead(ctx, lease)
+		if ctx.Err() != nil && err == nil {
+			return nil
+		}
+		if err == nil {
+			err = errors.New("leadership ended")
+		}
+		return err
+	})
+	return g.Wait()
+}
+
+// redirect tells the API's callers who leads.
+func (a *App) redirect(ctx context.Context) (leading bool, leaderURL string) {
+	if a.leading.Load() != nil {
+		return true, ""
+	}
+	url, err := a.elector.Leader(ctx)
+	if err != nil || url == a.advertise {
+		return false, ""
+	}
+	return false, url
+}

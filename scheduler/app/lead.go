@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/berthdata/berth/scheduler"
+	"github.com/berthdata/berth/scheduler/elastic"
+	"github.com/berthdata/berth/scheduler/mesos"
+	"github.com/berthdata/berth/scheduler/runner"
+	"github.com/berthdata/berth/scheduler/state"
+)
+
+// leadership is one term: a core, its runner and its driver.
+type leadership struct {
+	runner *runner.Runner
+	epoch  int64
+}
+
+// lead loads the state and works until ctx ends, the lease ends, or Mesos
+// refuses for good.
+func (a *App) lead(ctx context.Context, lease state.Lease) error {
+	defer func() {
+		// Resigning at once makes a planned hand-over quick.
+		if err := lease.Resign(); err != nil && !errors.Is(err, state.ErrFenced) {
+			a.log.Warn("the lease could not be given back and will run out", zap.Error(err))
+		}
+	}()
+	a.log.Info("leading", zap.Int64("epoch", lease.Epoch()))
+	records, err := lease.Store().Load(ctx)
+	if err != nil {
+		return fmt.Errorf("loading the state: %w", err)
+	}
+	key, err := tokenKey(ctx, lease.Store(), records)
+	if err != nil {
+		return err
+	}
+	core, err := scheduler.New(scheduler.Config{
+		Epoch: lease.Epoch(), Roles: a.o.Roles, Principal: a.o.Principal, MachineAttribute: a.o.MachineAttribute,
+		Catalogue: a.catalogue, ExecutorURL: a.advertise, TokenKey: key,
+		TaskUser: a.o.TaskUser, NodeUser: a.o.NodeUser, KillGrace: a.o.KillGrace, Retention: a.o.Retention,
+	}, records)
+	if err != nil {
+		return err
+	}
+	a.log.Info("state loaded", zap.Int("records", len(records)), zap.String("framework", core.FrameworkID()))
+	driver, err := a.driver()
+	if err != nil {
+		return err
+	}
+	observer := elastic.New(elastic.Options{Logger: a.log.Named("elastic")})
+	defer observer.Close()
+	r := runner.New(runner.Options{
+		Core: core, Lease: lease, Mesos: driver, Elastic: observer, Agents: agents{driver.Operator()},
+		Events: a.hub, Log: a.log.Named("runner"), Hooks: a.metrics.runnerHooks(),
+	})
+	a.hub.Resume(lease.Epoch() << 32)
+	a.artifacts.key.Store(&key)
+	a.leading.Store(&leadership{runner: r, epoch: lease.Epoch()})
+	defer a.leading.Store(nil)
+
+	// The driver stops before the runner: what it still delivers is taken.
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := r.Run(gctx); err != nil {
+			return err
+		}
+		return gctx.Err()
+	})
+	g.Go(func() error {
+		err := driver.Run(gctx, a.frameworkID(gctx, core.FrameworkID(), r), func(ev mesos.Event) { r.MesosEvent(gctx, ev) })
+		if err == nil {
+			err = gctx.Err()
+		}
+		return err
+	})
+	err = g.Wait()
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// frameworkID tells the driver which id to subscribe with. It reads the core in
+// its own goroutine; before the runner takes questions the loaded id is right.
+func (a *App) frameworkID(ctx context.Context, loaded string, r *runner.Runner) func() string {
+	return func() string {
+		id := loaded
+		if id != "" {
+			return id
+		}
+		if err := r.Query(ctx, func(c *scheduler.Core) { id = c.FrameworkID() }); err != nil {
+			return loaded
+		}
+		return id
+	}
+}
+
+func (a *App) driver() (*mesos.Driver, error) {
+	info, err := mesos.BuildFrameworkInfo(mesos.FrameworkOptions{
+		User: a.o.FrameworkUser, Name: a.o.FrameworkName, Principal: a.o.Principal, Roles: a.o.Roles,
+		WebUIURL: a.advertise, FailoverTimeout: a.o.FailoverTimeout,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return mesos.New(mesos.Config{
+		Masters: a.o.Masters, Framework: info, Principal: a.o.Principal, SecretFile: a.o.SecretFile,
+		Hooks: a.metrics.mesosHooks(),
+	}, a.log.Named("mesos"))
+}
+
+// secretRecord holds the key that executors' tokens are made with.
+var secretRecord = state.Kind[tokenSecret]{Name: "secrets", Version: 1}
+
+type tokenSecret struct {
+	Key []byte `json:"key"`
+}
+
+// tokenKey takes the key from the records, which then hold only the core's
+// kinds, or makes one on the first day.
+func tokenKey(ctx context.Context, store state.Store, records map[state.Key][]byte) ([]byte, error) {
+	id, err := secretRecord.Key("executor")
+	if err != nil {
+		return nil, err
+	}
+	if raw, ok := records[id]; ok {
+		delete(records, id)
+		s, err := secretRecord.Decode(id, raw)
+		return s.Key, err
+	}
+	s := tokenSecret{Key: make([]byte, 32)}
+	if _, err := rand.Read(s.Key); err != nil {
+		return nil, fmt.Errorf("making the executors' key: %w", err)
+	}
+	w, err := secretRecord.Encode("executor", s)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Commit(ctx, []state.Write{w}); err != nil {
+		return nil, fmt.Errorf("storing the executors' key: %w", err)
+	}
+	return s.Key, nil
+}
+
+// agents adapts the driver's operator API to the core's view.
+type agents struct{ operator *mesos.Operator }
+
+func (a agents) Observe(ctx context.Context) ([]scheduler.AgentObservation, error) {
+	list, err := a.operator.GetAgents(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]scheduler.AgentObservation, 0, len(list))
+	for i := range list {
+		ag := &list[i]
+		address := ag.IP
+		if address == "" {
+			address = ag.Hostname
+		}
+		out = append(out, scheduler.AgentObservation{
+			ID: ag.ID, Hostname: ag.Hostname, Address: address, Attributes: ag.Attributes,
+			Registered: ag.Registered, Active: ag.Active && !ag.Deactivated, Draining: ag.Drain != nil,
+			Total: ag.Total, Used: ag.Allocated,
+		})
+	}
+	return out, nil
+}
