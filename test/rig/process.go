@@ -47,6 +47,11 @@ type Process struct {
 // Start runs a command. The process lives until it ends by itself, is stopped,
 // or the rig closes; ctx of the caller plays no part in its life.
 func (r *Rig) Start(c Command) (*Process, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, fmt.Errorf("start %s: the rig is closed", c.Name)
+	}
 	logPath := filepath.Join(r.dir, c.Name+".log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -73,11 +78,6 @@ func (r *Rig) Start(c Command) (*Process, error) {
 	}
 
 	p := &Process{name: c.Name, log: logPath, cmd: cmd, done: make(chan struct{})}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return nil, fmt.Errorf("start %s: the rig is closed", c.Name)
-	}
 	if err := r.spawner.run(cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}

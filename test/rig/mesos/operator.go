@@ -266,12 +266,27 @@ func (c *Cluster) MarkGone(ctx context.Context, a *Agent) error {
 }
 
 // Drain asks Mesos to kill the agent's tasks, each within grace, and to offer
-// it no more.
+// it no more; see WaitDrained.
 func (c *Cluster) Drain(ctx context.Context, a *Agent, grace time.Duration) error {
 	return c.onAgent(ctx, a, func(id mesosgo.AgentID) *master.Call {
 		return calls.DrainAgent(id, func(d *master.Call_DrainAgent) {
 			d.MaxGracePeriod = types.DurationProto(grace)
 		})
+	})
+}
+
+// WaitDrained waits until a Drain has come to its end. Reactivate is refused
+// while the master still records that.
+func (c *Cluster) WaitDrained(ctx context.Context, a *Agent) error {
+	return rig.Eventually(ctx, every, "mesos "+a.name+" to be drained", func(ctx context.Context) error {
+		info, err := c.AgentInfo(ctx, a)
+		if err != nil {
+			return err
+		}
+		if state := info.GetDrainInfo().GetState(); state != mesosgo.DrainState_DRAINED {
+			return fmt.Errorf("its state is %s", state)
+		}
+		return nil
 	})
 }
 

@@ -13,12 +13,11 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/mesos"
+	"github.com/berthdata/berth/test/rig/zookeeper"
 )
 
 // minJava runs ZooKeeper and Elasticsearch up to 8.
 const minJava = 17
-
-const zookeeperJar = "/usr/share/java/zookeeper.jar"
 
 // libraryDirs are where distributions keep shared libraries.
 var libraryDirs = []string{"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"}
@@ -47,21 +46,19 @@ func hasLibrary(file string) bool {
 	})
 }
 
-// findZooKeeper is the classpath of ZooKeeper: BERTH_ZOOKEEPER_CLASSPATH, the
-// system's package, or what fetchZooKeeper put into the cache.
+// findZooKeeper is the classpath of ZooKeeper: what package zookeeper finds, or
+// what fetchZooKeeper put into the cache.
 func findZooKeeper(cache string) (string, error) {
-	if cp := os.Getenv("BERTH_ZOOKEEPER_CLASSPATH"); cp != "" {
+	cp, err := zookeeper.Find()
+	if err == nil {
 		return cp, nil
 	}
-	if _, err := os.Stat(zookeeperJar); err == nil {
-		return zookeeperJar, nil
-	}
-	// Every jar of a package is in one folder; a wildcard finds them all.
 	dir := filepath.Join(zookeeperDir(cache), "usr/share/java")
-	if _, err := os.Stat(filepath.Join(dir, "zookeeper.jar")); err != nil {
+	jar := filepath.Join(dir, "zookeeper.jar") // its manifest names the jars beside it
+	if _, statErr := os.Stat(jar); statErr != nil {
 		return "", err
 	}
-	return filepath.Join(dir, "zookeeper.jar") + ":" + filepath.Join(dir, "*"), nil
+	return jar + ":" + filepath.Join(dir, "slf4j-simple.jar"), nil
 }
 
 func zookeeperDir(cache string) string { return filepath.Join(cache, "zookeeper-debian") }

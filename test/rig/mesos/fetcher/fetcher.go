@@ -31,7 +31,7 @@ import (
 // Source is this package's own source, by which a build of the program is known
 // to be up to date.
 //
-//go:embed *.go
+//go:embed fetcher.go
 var Source embed.FS
 
 // fetchTimeout bounds one download.

@@ -1,0 +1,85 @@
+package setup
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// tools makes PATH a folder of scripts that append their name and arguments to
+// the returned file.
+func tools(t *testing.T, names ...string) (calls string) {
+	t.Helper()
+	dir := t.TempDir()
+	calls = filepath.Join(dir, "calls")
+	for _, name := range names {
+		script := "#!/bin/sh\necho " + name + " \"$@\" >> " + calls + "\n"
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(script), 0o755))
+	}
+	t.Setenv("PATH", dir)
+	t.Setenv("BERTH_CACHE", t.TempDir())
+	return calls
+}
+
+func TestFindNamesWhatIsMissing(t *testing.T) {
+	tools(t)
+	_, err := Find(Want{Mesos: true, Elasticsearch: []string{"8.19.21", "7.17.29"}})
+	require.ErrorIs(t, err, ErrMissing)
+	for _, what := range []string{"mesos 1.11.0", "elasticsearch 8.19.21", "elasticsearch 7.17.29", "make setup"} {
+		assert.ErrorContains(t, err, what)
+	}
+	_, err = Find(Want{})
+	assert.NoError(t, err)
+}
+
+func TestMissingToolsBecomePackages(t *testing.T) {
+	tools(t, "g++", "strip", "python3")
+	s := &session{cache: t.TempDir(), want: Want{Mesos: true, Elasticsearch: []string{"8.19.21"}}}
+	pkgs := s.missingPackages()
+	assert.Subset(t, pkgs, []string{"gcc", "maven"})
+	assert.NotContains(t, pkgs, "g++")
+	assert.NotContains(t, pkgs, "python3")
+}
+
+func TestPackages(t *testing.T) {
+	calls := tools(t, "apt-get", "g++", "strip", "python3")
+	var log bytes.Buffer
+	s := &session{cache: t.TempDir(), want: Want{Mesos: true}, log: &log}
+	err := s.installPackages(t.Context())
+	if os.Geteuid() != 0 {
+		assert.ErrorContains(t, err, "sudo apt-get install -y --no-install-recommends")
+		assert.ErrorContains(t, err, "gcc")
+		assert.NoFileExists(t, calls)
+		return
+	}
+	require.NoError(t, err)
+	b, err := os.ReadFile(calls)
+	require.NoError(t, err)
+	lines := strings.Split(string(b), "\n")
+	got := lines[len(lines)-3:]
+	assert.Equal(t, "apt-get update", got[0])
+	assert.True(t, strings.HasPrefix(got[1], "apt-get install -y --no-install-recommends"), got[1])
+	assert.Contains(t, got[1], " gcc")
+	assert.Contains(t, log.String(), "gcc")
+}
+
+func TestNothingMissingCallsNothing(t *testing.T) {
+	calls := tools(t, "apt-get", "mvn")
+	s := &session{cache: t.TempDir(), want: Want{}, log: &bytes.Buffer{}}
+	require.NoError(t, s.installPackages(t.Context()))
+	assert.NoFileExists(t, calls)
+}
+
+func TestFailingToolIsQuoted(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "apt-get"), []byte("#!/bin/sh\necho no network; exit 100\n"), 0o755))
+	t.Setenv("PATH", dir)
+	err := run(t.Context(), "", "apt-get", "update")
+	assert.ErrorContains(t, err, "apt-get update: exit status 100")
+	assert.ErrorContains(t, err, "no network")
+}
