@@ -107,7 +107,11 @@ func CompileConstraint(attribute, operator string, values []string) (Constraint,
 		c.targets = append(c.targets, t)
 	}
 	if operator == "LIKE" || operator == "UNLIKE" {
-		// (?:…) keeps an alternation inside the anchors.
+		// Compiled alone first, so that no ")" in it reaches past the anchors.
+		if _, err := regexp.Compile(values[0]); err != nil {
+			return fail("the pattern is no RE2 expression: %v", err)
+		}
+		// (?:…) keeps an alternation inside them.
 		p, err := regexp.Compile(`^(?:` + values[0] + `)$`)
 		if err != nil {
 			return fail("the pattern is no RE2 expression: %v", err)

@@ -120,8 +120,7 @@ func (t *tally) example(n *node, r rejection) string {
 		s := fmt.Sprintf("%s free", r.short.Free)
 		for _, u := range n.Pool.Unused() {
 			if u.Resource == lackResource[r.short.Lack] {
-				s += fmt.Sprintf("; %s more are not used, as %s", u.Amount, strings.TrimPrefix(u.Why, "it "))
-				s = strings.Replace(s, ", as is ", ", as it is ", 1)
+				s += fmt.Sprintf("; %s more not used: %s", u.Amount, u.Why)
 				break
 			}
 		}
