@@ -17,7 +17,7 @@ const (
 )
 
 func benchLease(b *testing.B) (*Lease, []state.Write) {
-	server := zookeeper.Run(b, zookeeper.Options{Fsync: true})
+	server := zookeeper.Run(b, zookeeper.Options{Fsync: true, HeapMB: 768})
 	e, err := New(Options{Servers: server.Addr})
 	require.NoError(b, err)
 	b.Cleanup(func() { require.NoError(b, e.Close()) })

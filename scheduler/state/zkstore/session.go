@@ -1,6 +1,7 @@
 package zkstore
 
 import (
+	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -23,6 +24,8 @@ const (
 	// maxReply bounds one reply; the largest is a listing, which the server
 	// does not hold to its own 1 MiB limit.
 	maxReply = 8 << 20
+	// readBuffer holds a few dozen pipelined replies.
+	readBuffer = 64 << 10
 	// connectSessions is how many session timeouts to wait for a connection
 	// before dialling anew: the client resolves host names only when it starts.
 	connectSessions = 3
@@ -155,9 +158,7 @@ func (s *session) dialer(asked time.Duration) zk.Dialer {
 			return nil, errors.Join(s.dialing.Err(), conn.Close())
 		}
 		s.transport = conn
-		return &guardedConn{Conn: conn, asked: asked, granted: func(d time.Duration) {
-			s.negotiated.Store(int64(d))
-		}}, nil
+		return newGuardedConn(conn, asked, func(d time.Duration) { s.negotiated.Store(int64(d)) }), nil
 	}
 }
 
@@ -260,6 +261,12 @@ type guardedConn struct {
 	granted func(time.Duration)
 	head    []byte // the connect response so far
 	silence time.Duration
+	// reader spares the client's two small reads for each reply.
+	reader *bufio.Reader
+}
+
+func newGuardedConn(conn net.Conn, asked time.Duration, granted func(time.Duration)) *guardedConn {
+	return &guardedConn{Conn: conn, asked: asked, granted: granted, reader: bufio.NewReaderSize(conn, readBuffer)}
 }
 
 // handshakeHead is what of the connect response is read here: length, protocol
@@ -278,7 +285,7 @@ func (c *guardedConn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *guardedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
+	n, err := c.reader.Read(p)
 	if missing := handshakeHead - len(c.head); missing > 0 && n > 0 {
 		c.head = append(c.head, p[:min(n, missing)]...)
 		if len(c.head) == handshakeHead {

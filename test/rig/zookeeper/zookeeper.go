@@ -89,6 +89,9 @@ type Options struct {
 	Tick time.Duration
 	// Fsync makes commits wait for the disk, as in production.
 	Fsync bool
+	// HeapMB is the server's heap in MiB; default 128. ZooKeeper keeps all data
+	// and its last 500 transactions in memory.
+	HeapMB int
 }
 
 // Server is one ZooKeeper process.
@@ -152,6 +155,9 @@ func newServer(opts Options, clientPort, id int, ensemble string) (*Server, erro
 	}
 	if opts.Tick == 0 {
 		opts.Tick = 2 * time.Second
+	}
+	if opts.HeapMB == 0 {
+		opts.HeapMB = 128
 	}
 	s := &Server{
 		Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(clientPort)),
@@ -220,7 +226,7 @@ func (s *Server) launch() error {
 		fsync = "yes"
 	}
 	cmd := exec.Command(java,
-		"-Xms32m", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+		"-Xms32m", fmt.Sprintf("-Xmx%dm", s.opts.HeapMB), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
 		"-Djava.net.preferIPv4Stack=true",
 		"-Dzookeeper.forceSync="+fsync, "-Dzookeeper.preAllocSize=1024",
 		"-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
