@@ -21,7 +21,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// awaitDeadline is far above every time that a test expects to pass.
+// awaitDeadline is far above every time that a test expects to pass; on the
+// in-memory network it costs nothing.
 const awaitDeadline = time.Hour
 
 // pass lets time pass in a test's bubble; outside of one it would wait for real.
@@ -273,6 +274,7 @@ func testDriver(t *testing.T, n *network, masters string, change func(*Config)) 
 // running is a driver whose events a test reads one by one.
 type running struct {
 	t      *testing.T
+	within time.Duration // for each wait
 	events chan Event
 	done   chan error
 	cancel context.CancelFunc
@@ -282,7 +284,7 @@ type running struct {
 func start(t *testing.T, d *Driver, id string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{t: t, events: make(chan Event), done: make(chan error, 1), cancel: cancel}
+	r := &running{t: t, within: awaitDeadline, events: make(chan Event), done: make(chan error, 1), cancel: cancel}
 	go func() {
 		r.done <- d.Run(ctx, func() string { return id }, func(e Event) {
 			select {
@@ -312,7 +314,7 @@ func next[E Event](r *running) E {
 // await returns the first E that fits, skipping other events.
 func await[E Event](r *running, fits func(E) bool) E {
 	r.t.Helper()
-	deadline := time.NewTimer(awaitDeadline)
+	deadline := time.NewTimer(r.within)
 	defer deadline.Stop()
 	for {
 		select {
@@ -323,7 +325,7 @@ func await[E Event](r *running, fits func(E) bool) E {
 		case err := <-r.done:
 			r.t.Fatalf("Run ended while an event was awaited: %v", err)
 		case <-deadline.C:
-			r.t.Fatalf("no such event within %s", awaitDeadline)
+			r.t.Fatalf("no such event within %s", r.within)
 		}
 	}
 }
@@ -331,11 +333,15 @@ func await[E Event](r *running, fits func(E) bool) E {
 // ended returns what Run returned, skipping events.
 func (r *running) ended() error {
 	r.t.Helper()
+	deadline := time.NewTimer(r.within)
+	defer deadline.Stop()
 	for {
 		select {
 		case <-r.events:
 		case err := <-r.done:
 			return err
+		case <-deadline.C:
+			r.t.Fatalf("Run did not end within %s", r.within)
 		}
 	}
 }

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
+
+	"github.com/berthdata/berth/test/rig"
+	rigzk "github.com/berthdata/berth/test/rig/zookeeper"
 )
 
 func TestLowest(t *testing.T) {
@@ -174,12 +175,11 @@ func TestNoLeaderIsWaitedFor(t *testing.T) {
 	})
 }
 
-// TestRealZooKeeper needs BERTH_TEST_ZOOKEEPER=host:port.
-func TestRealZooKeeper(t *testing.T) {
-	server := os.Getenv("BERTH_TEST_ZOOKEEPER")
-	if server == "" {
-		t.Skip("BERTH_TEST_ZOOKEEPER names no ZooKeeper")
-	}
+// TestRealElection follows an election on a real ZooKeeper, with access rules
+// and a restart of the server.
+func TestRealElection(t *testing.T) {
+	process := rigzk.Run(t, rigzk.Options{})
+	server := process.Addr
 	conn, _, err := zk.Connect([]string{server}, 10*time.Second, zk.WithLogInfo(false))
 	require.NoError(t, err)
 	defer conn.Close()
@@ -209,14 +209,37 @@ func TestRealZooKeeper(t *testing.T) {
 	base, changed, err := z.next(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, "http://1.1.1.1:5050", base.String())
-	register("B", "2.2.2.2")
+	second := register("B", "2.2.2.2")
 	require.NoError(t, conn.Delete(first, -1))
 	select {
 	case <-changed:
 	case <-ctx.Done():
 		t.Fatal("the change of the leader was not seen")
 	}
+	base, changed, err = z.next(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, "http://2.2.2.2:5050", base.String())
+
+	// Without ZooKeeper the leader stays known, and later changes are seen.
+	require.NoError(t, process.Kill())
 	base, _, err = z.next(ctx)
 	require.NoError(t, err)
-	assert.True(t, strings.HasSuffix(base.String(), "2.2.2.2:5050"))
+	assert.Equal(t, "http://2.2.2.2:5050", base.String())
+	require.NoError(t, process.Restart(ctx))
+	require.NoError(t, rig.Eventually(ctx, 50*time.Millisecond, "the client's reconnection", func(context.Context) error {
+		err := conn.Delete(second, -1)
+		if errors.Is(err, zk.ErrNoNode) {
+			return nil
+		}
+		return err
+	}))
+	register("C", "3.3.3.3")
+	select {
+	case <-changed:
+	case <-ctx.Done():
+		t.Fatal("the change of the leader after the restart was not seen")
+	}
+	base, _, err = z.next(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, "http://3.3.3.3:5050", base.String())
 }

@@ -1,13 +1,13 @@
 package mesos
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net"
+	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,12 +16,17 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zaptest"
+
+	"github.com/berthdata/berth/test/rig"
+	rigmesos "github.com/berthdata/berth/test/rig/mesos"
+	rigzk "github.com/berthdata/berth/test/rig/zookeeper"
 )
 
 const (
 	realRole      = "berth-test"
 	realPrincipal = "berth"
 	realSecret    = "s3cret-of-the-test"
+	realDeadline  = 90 * time.Second
 )
 
 // realMesos is a master that demands Basic authentication and one agent.
@@ -30,77 +35,73 @@ type realMesos struct {
 	secret string // file
 }
 
-// startRealMesos needs BERTH_TEST_MESOSD: a program that is a Mesos 1.11 master
-// with the first argument "master" and an agent with "agent".
+// realInstall finds Mesos: BERTH_TEST_MESOSD names its program, otherwise it is
+// in the rig's cache. Without one the test is skipped, or fails if
+// BERTH_TEST_REQUIRE_REAL is 1.
+func realInstall(t *testing.T) rigmesos.Install {
+	t.Helper()
+	if program := os.Getenv("BERTH_TEST_MESOSD"); program != "" {
+		return rigmesos.Install{Dir: filepath.Dir(filepath.Dir(program))}
+	}
+	cache, err := rig.CacheDir()
+	require.NoError(t, err)
+	install, ok := rigmesos.Locate(cache)
+	if !ok {
+		require.NotEqual(t, "1", os.Getenv("BERTH_TEST_REQUIRE_REAL"), "Mesos is not built in %s", cache)
+		t.Skipf("Mesos is not built in %s, and BERTH_TEST_MESOSD names no other", cache)
+	}
+	return install
+}
+
+func newRig(t *testing.T) *rig.Rig {
+	t.Helper()
+	r, err := rig.New("driver")
+	require.NoError(t, err)
+	t.Cleanup(func() { assert.NoError(t, r.Close()) })
+	return r
+}
+
+// startRealMesos runs a master that demands authentication everywhere, which
+// the rig's own cluster cannot, as it asks the master itself.
 func startRealMesos(t *testing.T) realMesos {
 	t.Helper()
-	program := os.Getenv("BERTH_TEST_MESOSD")
-	if program == "" {
-		t.Skip("BERTH_TEST_MESOSD names no Mesos binary")
-	}
-	dir := t.TempDir()
-	secret := filepath.Join(dir, "secret")
+	program := filepath.Join(realInstall(t).Dir, "bin", "mesosd")
+	r := newRig(t)
+	secret := filepath.Join(r.Dir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte(realSecret+"\n"), 0o600))
 	credentials, err := json.Marshal(map[string]any{"credentials": []map[string]string{
 		{"principal": realPrincipal, "secret": realSecret},
 	}})
 	require.NoError(t, err)
-	credentialsFile := filepath.Join(dir, "credentials")
+	credentialsFile := filepath.Join(r.Dir(), "credentials")
 	require.NoError(t, os.WriteFile(credentialsFile, credentials, 0o600))
-
-	ports := freePorts(t, 2)
-	master := fmt.Sprintf("127.0.0.1:%d", ports[0])
-	startProcess(t, dir, program, "master",
-		"--ip=127.0.0.1", fmt.Sprintf("--port=%d", ports[0]), "--hostname=127.0.0.1",
-		"--work_dir="+filepath.Join(dir, "master"), "--registry=replicated_log", "--allocation_interval=200ms",
+	lease, err := r.Lease(2)
+	require.NoError(t, err)
+	masterPort, err := lease.Take()
+	require.NoError(t, err)
+	agentPort, err := lease.Take()
+	require.NoError(t, err)
+	master := fmt.Sprintf("127.0.0.1:%d", masterPort)
+	_, err = r.Start(rig.Command{Name: "master", Path: program, Args: []string{
+		"master", "--ip=127.0.0.1", fmt.Sprintf("--port=%d", masterPort), "--hostname=127.0.0.1",
+		"--work_dir=" + filepath.Join(r.Dir(), "m"), "--registry=replicated_log", "--allocation_interval=200ms",
 		"--authenticate_http_frameworks", "--http_framework_authenticators=basic",
-		"--authenticate_http_readonly", "--authenticate_http_readwrite", "--credentials="+credentialsFile)
-	// All but 16 MB of memory and a disk is reserved for another role: what is
-	// left is below the master's default minimum for an offer.
-	startProcess(t, dir, program, "agent",
-		"--master="+master, "--ip=127.0.0.1", fmt.Sprintf("--port=%d", ports[1]), "--hostname=agent.test",
+		"--authenticate_http_readonly", "--authenticate_http_readwrite", "--credentials=" + credentialsFile,
+	}})
+	require.NoError(t, err)
+	// All cpus and memory are reserved for another role: what is left is below
+	// the master's default minimum for an offer.
+	_, err = r.Start(rig.Command{Name: "agent", Path: program, Args: []string{
+		"agent", "--master=" + master, "--ip=127.0.0.1", fmt.Sprintf("--port=%d", agentPort), "--hostname=agent.test",
 		"--attributes=rack:r1;cores:4",
 		"--resources=cpus(other):2;mem(other):1024;disk:8192;ports:[31000-31009]",
-		"--work_dir="+filepath.Join(dir, "agent"), "--runtime_dir="+filepath.Join(dir, "run"),
-		"--fetcher_cache_dir="+filepath.Join(dir, "fetch"), "--launcher_dir="+filepath.Dir(program),
+		"--work_dir=" + filepath.Join(r.Dir(), "a"), "--runtime_dir=" + filepath.Join(r.Dir(), "run"),
+		"--fetcher_cache_dir=" + filepath.Join(r.Dir(), "fetch"), "--launcher_dir=" + filepath.Dir(program),
 		"--launcher=posix", "--isolation=posix/cpu,posix/mem", "--no-systemd_enable_support",
-		"--registration_backoff_factor=200ms")
-	return realMesos{master, secret}
-}
-
-func startProcess(t *testing.T, dir, program string, args ...string) {
-	t.Helper()
-	logFile, err := os.Create(filepath.Join(dir, args[0]+".log"))
+		"--registration_backoff_factor=200ms",
+	}})
 	require.NoError(t, err)
-	cmd := exec.Command(program, args...)
-	cmd.Stdout, cmd.Stderr = logFile, logFile
-	for _, kv := range os.Environ() {
-		if !strings.HasPrefix(kv, "MESOS_") && !strings.HasPrefix(kv, "LIBPROCESS_") {
-			cmd.Env = append(cmd.Env, kv)
-		}
-	}
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		assert.NoError(t, cmd.Process.Kill())
-		_ = cmd.Wait() // always "killed"
-		_ = logFile.Close()
-		if t.Failed() {
-			content, _ := os.ReadFile(logFile.Name())
-			t.Logf("%s:\n%s", args[0], content[max(0, len(content)-4000):])
-		}
-	})
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
+	return realMesos{master, secret}
 }
 
 func (m realMesos) driver(t *testing.T, encoding Encoding) *Driver {
@@ -114,6 +115,40 @@ func (m realMesos) driver(t *testing.T, encoding Encoding) *Driver {
 	}, zaptest.NewLogger(t))
 	require.NoError(t, err)
 	return d
+}
+
+func startReal(t *testing.T, d *Driver, id string) *running {
+	t.Helper()
+	r := start(t, d, id)
+	r.within = realDeadline
+	return r
+}
+
+// waitReplicas waits until every master's copy of the registry can vote: until
+// then the death of one may leave no quorum.
+func waitReplicas(ctx context.Context, t *testing.T, cluster *rigmesos.Cluster) {
+	t.Helper()
+	for _, m := range cluster.Masters() {
+		require.NoError(t, rig.Eventually(ctx, 100*time.Millisecond, "the replicated log of "+m.URL(), func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL()+"/metrics/snapshot", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			var metrics map[string]float64
+			if err := json.NewDecoder(resp.Body).Decode(&metrics); err != nil {
+				return err
+			}
+			if metrics["registrar/log/recovered"] != 1 {
+				return errors.New("not recovered")
+			}
+			return nil
+		}))
+	}
 }
 
 // TestRealMesos goes once through a framework's life, in both encodings, with
@@ -133,7 +168,7 @@ func TestRealMesos(t *testing.T) {
 
 func testRealLife(t *testing.T, m realMesos, encoding Encoding) {
 	d := m.driver(t, encoding)
-	r := start(t, d, "")
+	r := startReal(t, d, "")
 	sub := await[Subscribed](r, nil)
 	require.NotEmpty(t, sub.FrameworkID)
 	assert.Equal(t, 15*time.Second, sub.HeartbeatInterval)
@@ -183,31 +218,69 @@ func testRealLife(t *testing.T, m realMesos, encoding Encoding) {
 
 	// A second scheduler with the same id takes over: Mesos rule 2.
 	second := m.driver(t, encoding)
-	r2 := start(t, second, sub.FrameworkID)
+	r2 := startReal(t, second, sub.FrameworkID)
 	sub2 := await[Subscribed](r2, nil)
 	assert.Equal(t, sub.FrameworkID, sub2.FrameworkID)
 	assert.NotEqual(t, sub.StreamID, sub2.StreamID)
 	assert.ErrorContains(t, await[Disconnected](r, nil).Reason, "failed over")
 	require.ErrorIs(t, <-r.done, ErrFailedOver)
 
-	// After a teardown the id is gone for good: Mesos rule 10.
-	teardownErr := second.Send(t.Context(), &scheduler.Call{Type: scheduler.Call_TEARDOWN})
-	require.NoError(t, teardownErr)
-	for ended := false; !ended; {
-		select {
-		case <-r2.events:
-		case err := <-r2.done:
-			require.ErrorIs(t, err, ErrFrameworkRemoved)
-			ended = true
+	// After a teardown the id is gone for good: Mesos rule 10. The master just
+	// ends the stream; the next SUBSCRIBE is told.
+	require.NoError(t, second.Send(t.Context(), &scheduler.Call{Type: scheduler.Call_TEARDOWN}))
+	require.ErrorIs(t, r2.ended(), ErrFrameworkRemoved)
+	require.ErrorIs(t, startReal(t, m.driver(t, encoding), sub.FrameworkID).ended(), ErrFrameworkRemoved)
+}
+
+// TestRealFailover kills the leader of three masters, which ZooKeeper elects.
+func TestRealFailover(t *testing.T) {
+	install := realInstall(t)
+	server := rigzk.Run(t, rigzk.Options{})
+	ctx, cancel := context.WithTimeout(t.Context(), realDeadline)
+	defer cancel()
+	cluster, err := rigmesos.Start(ctx, newRig(t), install, rigmesos.Options{Masters: 3, ZooKeeper: []string{server.Addr},
+		MasterFlags: []string{"--zk_session_timeout=5secs"}})
+	require.NoError(t, err)
+	info, err := BuildFrameworkInfo(FrameworkOptions{User: "nobody", Name: "berth-driver-test", Roles: []string{realRole}})
+	require.NoError(t, err)
+	d, err := New(Config{Masters: cluster.MasterURL(), Framework: info}, zaptest.NewLogger(t))
+	require.NoError(t, err)
+	waitReplicas(ctx, t, cluster)
+	r := startReal(t, d, "")
+	first := await[Subscribed](r, nil)
+	leader, err := cluster.WaitLeader(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, leader.URL(), first.Master)
+
+	killed := time.Now()
+	require.NoError(t, leader.Kill9(ctx))
+	assert.ErrorIs(t, await[Disconnected](r, nil).Reason, ErrUnavailable)
+	second := await[Subscribed](r, nil)
+	t.Logf("subscribed to the new leader %s after the death of the old one", time.Since(killed).Round(time.Millisecond))
+	assert.NotEqual(t, first.Master, second.Master)
+	assert.NotEqual(t, first.StreamID, second.StreamID)
+	assert.Equal(t, first.FrameworkID, second.FrameworkID)
+	leader, err = cluster.WaitLeader(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, leader.URL(), second.Master)
+	require.NoError(t, d.Operator().Health(ctx))
+
+	// A list of URLs works as well: whoever does not lead points to the leader.
+	for _, m := range cluster.Masters() {
+		if !m.Running() {
+			continue
 		}
+		info := *info
+		listed, err := New(Config{Masters: m.URL(), Framework: &info}, zaptest.NewLogger(t))
+		require.NoError(t, err)
+		other := startReal(t, listed, "")
+		assert.Equal(t, leader.URL(), await[Subscribed](other, nil).Master)
+		require.NoError(t, listed.Operator().Health(ctx))
+		require.NoError(t, listed.Send(ctx, &scheduler.Call{Type: scheduler.Call_TEARDOWN}))
+		require.ErrorIs(t, other.ended(), ErrFrameworkRemoved)
 	}
-	third := start(t, m.driver(t, encoding), sub.FrameworkID)
-	go func() {
-		for range third.events {
-		}
-	}()
-	require.ErrorIs(t, <-third.done, ErrFrameworkRemoved)
-	close(third.events)
+	require.NoError(t, d.Enqueue(second.StreamID, &scheduler.Call{Type: scheduler.Call_REVIVE}))
+	require.NoError(t, d.Send(ctx, &scheduler.Call{Type: scheduler.Call_TEARDOWN}))
 }
 
 func reserveAndCreate(offer mesosv1.Offer, disk mesosv1.Resource, name string) *scheduler.Call {
