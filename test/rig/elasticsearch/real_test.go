@@ -3,6 +3,7 @@ package elasticsearch_test
 import (
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,12 +16,28 @@ import (
 	"github.com/berthdata/berth/test/rig/setup"
 )
 
+// versionsVariable names versions, separated by commas, to test instead of the
+// default one; they must be installed.
+const versionsVariable = "BERTH_TEST_ELASTICSEARCH"
+
 func TestClusterSurvivesAKilledNode(t *testing.T) {
-	assets := rigtest.Need(t, setup.Want{Elasticsearch: []string{setup.DefaultElasticsearch}})
+	versions := []string{setup.DefaultElasticsearch}
+	if v := os.Getenv(versionsVariable); v != "" {
+		versions = strings.Split(v, ",")
+	}
+	for _, v := range versions {
+		t.Run(v, func(t *testing.T) {
+			assets := rigtest.Need(t, setup.Want{Elasticsearch: []string{v}})
+			survivesAKilledNode(t, assets.Elasticsearch[v])
+		})
+	}
+}
+
+func survivesAKilledNode(t *testing.T, home elasticsearch.Home) {
 	r := rigtest.New(t)
 	ctx := rigtest.Context(t, 3*time.Minute)
 	began := time.Now()
-	es, err := elasticsearch.Start(r, assets.Elasticsearch[setup.DefaultElasticsearch], elasticsearch.Options{
+	es, err := elasticsearch.Start(r, home, elasticsearch.Options{
 		Java: []string{"-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch"},
 	})
 	require.NoError(t, err)
@@ -28,9 +45,14 @@ func TestClusterSurvivesAKilledNode(t *testing.T) {
 	t.Logf("three nodes were green after %s", time.Since(began).Round(100*time.Millisecond))
 
 	root := get(t, es.Nodes()[0].URL()+"/")
-	assert.Contains(t, root, `"number" : "`+setup.DefaultElasticsearch+`"`)
+	assert.Contains(t, root, `"number" : "`+home.Version+`"`)
 	assert.Contains(t, root, `"cluster_name" : "es"`)
-	put(t, es.Nodes()[0].URL()+"/docs/_doc/1?refresh=true&wait_for_active_shards=all", `{"n":1}`)
+	doc := "/docs/_doc/1"
+	if home.Major < 7 {
+		doc = "/docs/doc/1" // mapping types, whose names had no underscore
+	}
+	put(t, es.Nodes()[0].URL()+doc+"?refresh=true", `{"n":1}`)
+	require.NoError(t, es.WaitGreen(ctx), "the replica has the document too")
 
 	n := es.Nodes()[1]
 	require.NoError(t, n.Kill9(ctx))
@@ -38,7 +60,7 @@ func TestClusterSurvivesAKilledNode(t *testing.T) {
 	require.NoError(t, es.WaitYellow(ctx), "two of three nodes")
 	require.NoError(t, n.Start())
 	require.NoError(t, es.WaitGreen(ctx))
-	assert.Contains(t, get(t, n.URL()+"/docs/_doc/1"), `"n":1`)
+	assert.Contains(t, get(t, n.URL()+doc), `"n":1`)
 }
 
 func get(t *testing.T, url string) string {

@@ -1,9 +1,12 @@
 package setup
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +21,15 @@ import (
 
 // minJava runs ZooKeeper and Elasticsearch up to 8.
 const minJava = 17
+
+const (
+	// jarDir is where Debian's packages put jars.
+	jarDir = "usr/share/java"
+	// classpathFile lists the jars of an unpacked ZooKeeper.
+	classpathFile = "classpath"
+	// maxManifest bounds the manifest of a jar.
+	maxManifest = 1 << 20
+)
 
 // libraryDirs are where distributions keep shared libraries.
 var libraryDirs = []string{"/usr/lib/x86_64-linux-gnu", "/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"}
@@ -53,12 +65,15 @@ func findZooKeeper(cache string) (string, error) {
 	if err == nil {
 		return cp, nil
 	}
-	dir := filepath.Join(zookeeperDir(cache), "usr/share/java")
-	jar := filepath.Join(dir, "zookeeper.jar") // its manifest names the jars beside it
-	if _, statErr := os.Stat(jar); statErr != nil {
+	b, readErr := os.ReadFile(filepath.Join(zookeeperDir(cache), classpathFile))
+	if readErr != nil {
 		return "", err
 	}
-	return jar + ":" + filepath.Join(dir, "slf4j-simple.jar"), nil
+	jars := strings.Fields(string(b))
+	for i, jar := range jars {
+		jars[i] = filepath.Join(zookeeperDir(cache), jarDir, jar)
+	}
+	return strings.Join(jars, ":"), nil
 }
 
 func zookeeperDir(cache string) string { return filepath.Join(cache, "zookeeper-debian") }
@@ -164,10 +179,72 @@ func fetchZooKeeper(ctx context.Context, cache string) (err error) {
 			return err
 		}
 	}
+	// Without a logging backend the server does not say why it failed.
+	jars, err := classpath(filepath.Join(root, jarDir), "zookeeper.jar", "slf4j-simple.jar")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(root, classpathFile), []byte(strings.Join(jars, "\n")+"\n"), 0o644); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(zookeeperDir(cache)); err != nil {
 		return err
 	}
 	return os.Rename(root, zookeeperDir(cache))
+}
+
+// classpath lists the names of jars in dir and of all jars that their manifests
+// lead to and that are there. The manifests of Debian's jars name absolute
+// paths, at which nothing is when the packages were not installed.
+func classpath(dir string, names ...string) ([]string, error) {
+	var found []string
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		if slices.Contains(found, name) {
+			continue
+		}
+		more, err := manifestClasspath(filepath.Join(dir, name))
+		if errors.Is(err, fs.ErrNotExist) && len(found) > 0 {
+			continue // of an optional dependency
+		}
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, name)
+		for _, m := range more {
+			names = append(names, filepath.Base(m))
+		}
+	}
+	return found, nil
+}
+
+func manifestClasspath(jar string) ([]string, error) {
+	z, err := zip.OpenReader(jar)
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	f, err := z.Open("META-INF/MANIFEST.MF")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", jar, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxManifest))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", jar, err)
+	}
+	// A line that begins with a blank continues the one before it.
+	text := strings.NewReplacer("\r\n ", "", "\n ", "").Replace(string(b))
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, "Class-Path:"); ok {
+			return strings.Fields(value), nil
+		}
+	}
+	return nil, nil
 }
 
 // javaLibraries is a package and its dependencies that are Java libraries: the

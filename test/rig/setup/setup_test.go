@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"archive/zip"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -82,4 +83,47 @@ func TestFailingToolIsQuoted(t *testing.T) {
 	err := run(t.Context(), "", "apt-get", "update")
 	assert.ErrorContains(t, err, "apt-get update: exit status 100")
 	assert.ErrorContains(t, err, "no network")
+}
+
+// jar writes a jar whose manifest names others.
+func jar(t *testing.T, dir, name, manifest string) {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, name))
+	require.NoError(t, err)
+	z := zip.NewWriter(f)
+	if manifest != "" {
+		w, err := z.Create("META-INF/MANIFEST.MF")
+		require.NoError(t, err)
+		_, err = w.Write([]byte(manifest))
+		require.NoError(t, err)
+	}
+	require.NoError(t, z.Close())
+	require.NoError(t, f.Close())
+}
+
+func TestClasspathFollowsManifests(t *testing.T) {
+	dir := t.TempDir()
+	jar(t, dir, "zookeeper.jar", "Manifest-Version: 1.0\r\nClass-Path: /usr/share/java/a.jar /usr/share/java/abs\r\n ent.jar /usr/share/ja\r\n va/b.jar\r\nBuilt-By: x\r\n")
+	jar(t, dir, "slf4j-simple.jar", "")
+	jar(t, dir, "a.jar", "Class-Path: b.jar zookeeper.jar\n")
+	jar(t, dir, "b.jar", "Manifest-Version: 1.0\n")
+	got, err := classpath(dir, "zookeeper.jar", "slf4j-simple.jar")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"zookeeper.jar", "slf4j-simple.jar", "a.jar", "b.jar"}, got)
+	_, err = classpath(dir, "none.jar")
+	assert.Error(t, err)
+}
+
+func TestUnpackedZooKeeperIsFound(t *testing.T) {
+	tools(t) // neither java nor a system's ZooKeeper is asked for
+	t.Setenv("JAVA_HOME", "")
+	cache := t.TempDir()
+	_, err := findZooKeeper(cache)
+	require.Error(t, err)
+	require.NoError(t, os.Mkdir(zookeeperDir(cache), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(zookeeperDir(cache), classpathFile), []byte("zookeeper.jar\na.jar\n"), 0o644))
+	cp, err := findZooKeeper(cache)
+	require.NoError(t, err)
+	base := filepath.Join(zookeeperDir(cache), jarDir)
+	assert.Equal(t, filepath.Join(base, "zookeeper.jar")+":"+filepath.Join(base, "a.jar"), cp)
 }
