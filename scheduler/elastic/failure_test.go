@@ -159,7 +159,7 @@ func TestAddressGivenAway(t *testing.T) {
 		})
 	}
 	header(false)
-	for range 2 { // the message must not grow from one time to the next
+	for range 2 {
 		_, err = a.Do(context.Background(), f.request(false))
 		got := failureOf(t, err)
 		assert.Equal(t, observe.Unreadable, got.Class)
@@ -170,6 +170,10 @@ func TestAddressGivenAway(t *testing.T) {
 	_, err = a.Do(context.Background(), f.request(false))
 	require.NoError(t, err)
 	assert.True(t, product())
+
+	header(false)
+	_, err = a.Do(context.Background(), f.request(false))
+	assert.Equal(t, 1, strings.Count(failureOf(t, err).Message, "127.0.0.1"), "one failure's message does not leak into the next")
 }
 
 func TestMustIdentify(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -122,7 +123,7 @@ func TestHealthTimedOut(t *testing.T) {
 }
 
 // TestFullWaitsForTheQueue: only a full observation makes the master work off
-// its queue first.
+// its queue first, and the server's waiting ends before ours.
 func TestFullWaitsForTheQueue(t *testing.T) {
 	f := newFake(t, "8.19", "8.19.21")
 	a := newAdapter(t, Options{})
@@ -130,6 +131,13 @@ func TestFullWaitsForTheQueue(t *testing.T) {
 		var events string
 		f.on("health", func(w http.ResponseWriter, r *http.Request) {
 			events = r.URL.Query().Get("wait_for_events")
+			waits := time.Duration(0)
+			for _, p := range []string{"timeout", "master_timeout"} {
+				d, err := time.ParseDuration(r.URL.Query().Get(p))
+				assert.NoError(t, err, p)
+				waits += d
+			}
+			assert.Less(t, waits, defaultHTTPTimeout)
 			_, _ = w.Write([]byte(f.file(t, "health")))
 		})
 		_, err := a.Do(context.Background(), f.request(full))

@@ -18,6 +18,7 @@ var rules = map[string]func([]source) []string{
 	"sleeps":          sleeps,
 	"file length":     fileLength,
 	"hosts and paths": hostsAndPaths,
+	"dependencies":    dependencies,
 }
 
 func TestArchitecture(t *testing.T) {

@@ -39,9 +39,10 @@ var valuesOnly = []string{"net/netip", "net/url"}
 var mesosMessages = below("github.com/mesos/mesos-go/api/v1/lib",
 	"", "/agent", "/allocator", "/executor", "/maintenance", "/master", "/quota", "/roles", "/scheduler")
 
-// mesosWire is what adapters may use beyond messages: framing and codecs.
+// mesosWire is what adapters may use beyond messages: framing, codecs and the
+// spelling of durations.
 var mesosWire = below("github.com/mesos/mesos-go/api/v1/lib",
-	"/recordio", "/encoding", "/encoding/codecs", "/encoding/framing", "/encoding/json", "/encoding/proto")
+	"/recordio", "/encoding", "/encoding/codecs", "/encoding/framing", "/encoding/json", "/encoding/proto", "/time")
 
 // pureModules are further modules that only compute.
 var pureModules = []string{"github.com/gogo/protobuf/proto", "sigs.k8s.io/yaml"}

@@ -95,6 +95,11 @@ func TestRules(t *testing.T) {
 		{"hosts and paths", "neighbour", "docs/x.md", "see .." + "/shared/facts", true},
 		{"hosts and paths", "a work folder", "docs/x.md", "the agent's $dir/work/meta and var/lib/work/x", false},
 		{"hosts and paths", "documentation", "docs/x.md", "https://www.elastic.co/guide and https://mesos.apache.org", false},
+
+		{"dependencies", "not explained", "go.mod", "module x\n\nrequire (\n\texample.org/a v1.0.0\n)", true},
+		{"dependencies", "not explained, one line", "go.mod", "module x\n\nrequire example.org/a v1.0.0", true},
+		{"dependencies", "not required", "docs/dependencies.md", "| Module | What |\n|---|---|\n| example.org/a | x |", true},
+		{"dependencies", "indirect", "go.mod", "module x\n\ngo 1.26.8\n\nrequire (\n\texample.org/a v1.0.0 // indirect\n)", false},
 	} {
 		t.Run(c.rule+"/"+c.name, func(t *testing.T) {
 			s, err := parseSource(c.path, c.text)

@@ -96,7 +96,8 @@ func project(t *testing.T) []source {
 			return err
 		}
 		if d.IsDir() {
-			if skip[rel] {
+			// rapid keeps failing runs, with their traces, below testdata.
+			if skip[rel] || strings.HasSuffix(filepath.ToSlash(rel), "testdata/rapid") {
 				return filepath.SkipDir
 			}
 			return nil
