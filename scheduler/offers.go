@@ -187,6 +187,9 @@ func (c *Core) place(batches []*batch) {
 	// Tasks are built once all have their ports: nodes of one cluster that
 	// start together then know each other.
 	for _, p := range done {
+		c.bind(p)
+	}
+	for _, p := range done {
 		c.launch(p)
 	}
 }
@@ -277,12 +280,11 @@ func (c *Core) requestFor(s *slot) (placement.Request, error) {
 	return placement.Request{Slot: s.Name, Identity: s.Identity, Need: need, Bound: s.Bind.AgentID}, nil
 }
 
-// launch records the next life of a slot and builds its operations. The record
-// is written before the ACCEPT leaves (Mesos rule 39).
-func (c *Core) launch(p placed) {
+// bind records the next life of a slot on the place it was given. The record is
+// written before the ACCEPT leaves (Mesos rule 39).
+func (c *Core) bind(p placed) {
 	s, g := p.slot, p.grant
 	s.Life++
-	life := s.taskID(s.Life)
 	if s.Bind == nil {
 		s.Bind = c.binding(p.batch.agent)
 		s.Bind.Reserved, s.Bind.Volume = state.KnownNo, state.KnownNo
@@ -290,11 +292,16 @@ func (c *Core) launch(p placed) {
 	b := s.Bind
 	b.Ports, b.DiskMiB, b.Since, b.Address = g.Ports, g.Disk, c.now, p.batch.agent.address
 	s.Task = &state.Task{
-		ID: life, Life: s.Life, AgentID: b.AgentID, State: state.TaskStaging,
+		ID: s.taskID(s.Life), Life: s.Life, AgentID: b.AgentID, State: state.TaskStaging,
 		LaunchedAt: c.now, Since: c.now, Generation: c.generation(s),
 	}
 	s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}
 	c.touch(s)
+}
+
+// launch builds a bound slot's task and the operations that it still needs.
+func (c *Core) launch(p placed) {
+	s, g, b, life := p.slot, p.grant, p.slot.Bind, p.slot.Task.ID
 	task, err := c.workloads[s.Kind].task(s, g.Task)
 	if err != nil {
 		c.setTask(s, state.TaskEnded, false)
