@@ -81,7 +81,7 @@ func TestFailures(t *testing.T) {
 		{"cut off", on("state", cut), observe.Unreadable, "broke off"},
 		{"oversized", says("settings", 200, `{"a":"`+strings.Repeat("x", 2<<20)+`"}`), observe.Unreadable, "larger than"},
 		{"oversized health", says("health", 200, strings.Repeat(" ", smallBody+1)), observe.Unreadable, "larger than"},
-		{"redirect", on("health", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", 302) }), observe.Unreadable, "302"},
+		{"redirect", on("health", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) }), observe.Unreadable, "302"},
 		{"refused form", says("settings", 400, `unrecognized parameter`), observe.Unreadable, "400"},
 		{"internal error", says("state", 500, `null_pointer_exception`), observe.Unreadable, "500"},
 		{"HTML", says("health", 200, "<html>\nwelcome"), observe.Unreadable, "<html> welcome"},
