@@ -70,7 +70,6 @@ func (s *Space) index() {
 		s.nodes[i].rank = int32(rank)
 	}
 	clear(s.classes)
-	s.search = search{}
 	s.indexed = true
 }
 
@@ -160,7 +159,7 @@ func (s *Space) tighten(v *value, b int) {
 // covers is what Fit demands at least of a node that holds nothing for the slot.
 func covers(f *volumes.Free, need *volumes.Need) bool {
 	return f.CPU >= need.CPU && f.Mem >= need.Mem && f.Ports >= need.Ports &&
-		(need.Disk == 0 || f.Largest(need.DiskType) >= need.Disk)
+		f.Largest(need.DiskType) >= need.Disk
 }
 
 // search is the state of a run of equal requests, such as the slots of one node

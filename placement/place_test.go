@@ -284,6 +284,70 @@ func TestPackingFillsBeforeItOpensAndProtectsBigDisks(t *testing.T) {
 		"the smallest MOUNT disk that is large enough")
 }
 
+func TestWhatOneSlotCannotUseAnotherCan(t *testing.T) {
+	// A disk of the wrong kind is reserved on a1 under the label of s.
+	s := spaceOf(host(t, "a1", "", reserved("s", mount("/m", 50))), host(t, "a2", ""))
+	assert.Equal(t, []string{"a2", "a1"}, places(s, request("s"), request("t")))
+}
+
+func TestAnotherPrincipalsReservationDrawsNoSlot(t *testing.T) {
+	foreign := reserved("s", scalar("cpus", 1))
+	foreign.Reservations[0].Principal = ptr("somebody")
+	s := spaceOf(host(t, "a1", ""), host(t, "a2", "", foreign))
+	assert.Equal(t, []string{"a1"}, places(s, request("s")))
+}
+
+func TestASmallerNeedIsSearchedAnew(t *testing.T) {
+	s := spaceOf(host(t, "a1", ""))
+	assert.Equal(t, []string{"", "a1", ""}, places(s, request("big", mem(5000)), request("small", mem(4000)), request("more", mem(4000))))
+}
+
+func TestManyNodesAreFilledInOrder(t *testing.T) {
+	s := placement.NewSpace()
+	for i := range 200 {
+		s.AddNode(host(t, fmt.Sprintf("a%03d", i), ""))
+	}
+	cores := func(n int64) func(*placement.Request) {
+		return needing(func(need *volumes.Need) { *need = volumes.Need{CPU: volumes.Units(n)} })
+	}
+	// Equal requests of turning sizes: each size must skip what others filled.
+	for i := range 200 {
+		require.Equal(t, fmt.Sprintf("a%03d", i), s.Place(request(fmt.Sprint("x", i), cores(3))).NodeID)
+		if i%2 == 0 {
+			require.Equal(t, fmt.Sprintf("a%03d", i/2), s.Place(request(fmt.Sprint("y", i), cores(1))).NodeID)
+		}
+	}
+	require.Equal(t, "a100", s.Place(request("z", cores(1))).NodeID)
+	require.False(t, s.Place(request("z", cores(2))).Placed)
+	require.Equal(t, "a101", s.Place(request("z", cores(1))).NodeID)
+}
+
+func TestTheFirstNodeAfterFullOnesIsNotSkipped(t *testing.T) {
+	s := placement.NewSpace()
+	for i := range 200 {
+		s.AddNode(host(t, fmt.Sprintf("a%03d", i), ""))
+	}
+	for i := range 128 {
+		require.Equal(t, fmt.Sprintf("a%03d", i), s.Place(request(fmt.Sprint("x", i), needing(func(n *volumes.Need) { n.CPU = volumes.Units(4) }))).NodeID)
+	}
+	for _, cores := range []float64{1.5, 1.4, 1.1} { // three passes over what is full
+		require.Equal(t, "a128", s.Place(request(fmt.Sprint(cores), needing(func(n *volumes.Need) { n.CPU = volumes.FromFloat(cores) }))).NodeID)
+	}
+}
+
+func TestGroupsAreSpreadApart(t *testing.T) {
+	s := spaceOf(host(t, "a1", "r1"), host(t, "a2", "r2"))
+	s.Occupy("far1.test", placement.TextAttributes(map[string]string{"rack": "r1"}), "g")
+	s.Occupy("far2.test", placement.TextAttributes(map[string]string{"rack": "r1"}), "h")
+	assert.Equal(t, []string{"a2", "a2"}, places(s, request("x", spreadOver("g", "rack")), request("y", spreadOver("h", "rack"))))
+}
+
+func TestAReplacedAgentIsKnownByItsNewOffer(t *testing.T) {
+	s := spaceOf(host(t, "a1", ""), host(t, "a2", "", reserved("s", scalar("cpus", 1))))
+	s.AddNode(host(t, "a2", ""))
+	assert.Equal(t, []string{"a1"}, places(s, request("s")))
+}
+
 func TestTheOrderOfAddingDoesNotMatter(t *testing.T) {
 	var want []string
 	for turn := range 5 {

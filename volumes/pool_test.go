@@ -88,6 +88,8 @@ func TestPoolAddsUpDivisibleDisksAndKeepsMountsWhole(t *testing.T) {
 	assert.Equal(t, volumes.Units(27), f.Path)
 	assert.Equal(t, volumes.Units(100), f.Mount)
 	assert.Equal(t, volumes.Units(15+27+9+150), f.Disk)
+	nameless := pool(t, scalar("disk", 10, onMount("")), scalar("disk", 20, onMount("")))
+	assert.Equal(t, volumes.Units(20), nameless.Free().Mount, "without a root they still are two disks")
 	assert.Equal(t, f.Root, f.Largest(volumes.DiskRoot))
 	assert.Equal(t, f.Root, f.Largest(""))
 	assert.Equal(t, f.Path, f.Largest(volumes.DiskPath))
@@ -95,8 +97,11 @@ func TestPoolAddsUpDivisibleDisksAndKeepsMountsWhole(t *testing.T) {
 }
 
 func TestPoolJoinsPortRanges(t *testing.T) {
-	p := pool(t, ports(31005, 31009, 31000, 31004), ports(31007, 31012, 5, 1, 70000, 80000, 65534, 90000))
-	assert.Equal(t, 13+2, p.Free().Ports, "31000-31012, and of the last range only ports that exist")
+	p := pool(t, ports(31005, 31009, 31000, 31004), ports(31007, 31012, 31008, 31008, 5, 1, 70000, 80000, 65534, 90000))
+	require.Equal(t, 13+2, p.Free().Ports, "31000-31012, and of the last range only ports that exist")
+	g, ok := p.Take(identity("s"), need(0, 0, 0, "", 15))
+	require.True(t, ok)
+	requireText(t, "joined", "ports(db/search s): 31000-31012 65534-65535", g.Reserve)
 }
 
 func TestHeldListsEveryLabelKnownOrNot(t *testing.T) {

@@ -129,6 +129,14 @@ func TestTakeCarves(t *testing.T) {
 			ports: []uint64{31000, 31050}, disk: 50,
 		},
 		{
+			name:    "a disk that no volume is wanted on stays with the slot",
+			offered: append([]mesos.Resource{scalar("disk", 20, reserved("s"))}, plain...),
+			need:    need(1, 0, 0, "", 0),
+			reserve: "cpus(db/search s): 1",
+			task: `disk(db/search s): 20
+				cpus(db/search s): 1`,
+		},
+		{
 			name:    "a volume is taken at the size that it has",
 			offered: append([]mesos.Resource{scalar("disk", 20, reserved("s"), onPath("/p"), volume("s-v"))}, plain...),
 			need:    need(0, 0, 50, volumes.DiskRoot, 0),
@@ -137,8 +145,11 @@ func TestTakeCarves(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := pool(t, c.offered...)
+			before := p.Free()
 			g, ok := p.Take(identity("s"), c.need)
 			require.True(t, ok)
+			_, _, disk, _ := sums(g.Reserve)
+			assert.Equal(t, before.Disk-disk, p.Free().Disk)
 			requireText(t, "reserve", c.reserve, g.Reserve)
 			requireText(t, "create", c.create, g.Create)
 			requireText(t, "task", c.task, g.Task)
@@ -185,6 +196,8 @@ func TestFitSaysWhatIsMissing(t *testing.T) {
 			expect(volumes.Expect{CPU: volumes.Units(2), Mem: volumes.Units(100), Ports: 2, Volume: true}), identity("s"), true, nil},
 		{"reserved disk of another kind", append(base, scalar("disk", 50, reserved("s"), onMount("/m"))), full, identity("s"), true, short(volumes.LackReservedDisk, 0, 50)},
 		{"reserved disk cannot grow enough", append(base, scalar("disk", 20, reserved("s"))), need(2, 100, 71, volumes.DiskRoot, 2), identity("s"), true, short(volumes.LackReservedDisk, 0, 20)},
+		{"a MOUNT disk does not grow by another", []mesos.Resource{scalar("disk", 50, reserved("s"), onMount("")), scalar("disk", 100, onMount(""))},
+			need(0, 0, 80, volumes.DiskMount, 0), identity("s"), true, short(volumes.LackReservedDisk, 0, 50)},
 		{"a foreign reservation is no help", append(base, scalar("cpus", 1, reservedFor(role, "x", "s"))), need(3, 100, 50, volumes.DiskRoot, 2), identity("s"), false, short(volumes.LackCPU, 1, 2)},
 		{"another slot's reservation is no help", append(base, scalar("cpus", 1, reserved("t"))), need(3, 100, 50, volumes.DiskRoot, 2), identity("s"), false, short(volumes.LackCPU, 1, 2)},
 	} {
