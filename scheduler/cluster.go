@@ -29,10 +29,7 @@ func (c *Core) settleCluster(cl *cluster) {
 		return
 	}
 	c.settleSlots(cl)
-	var next time.Time
-	if t := c.settleObservation(cl); !t.IsZero() {
-		next = t
-	}
+	next := earliest(c.settleObservation(cl), c.settleSeeds(cl))
 	c.judge(cl)
 	c.agenda.set(clusterKey+cl.Spec.Name, next)
 }
@@ -282,4 +279,12 @@ func (c *Core) setCondition(cl *cluster, typ, status, reason, format string, arg
 		since = old.Since
 	}
 	cl.conditions[typ] = v1.Condition{Type: typ, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...), Since: since}
+}
+
+// earliest is the first of two times; the zero time is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }

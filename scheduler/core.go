@@ -105,6 +105,9 @@ type slot struct {
 	killedAt time.Time
 	// elsewhere is the agent that offers this slot's volume under another id.
 	elsewhere string
+	// seeds are the seed hosts that the running node was last told, seedsAt when.
+	seeds   string
+	seedsAt time.Time
 	// avoid are agents to keep away from, each until a time.
 	avoid map[string]time.Time
 }

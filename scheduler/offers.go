@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -316,6 +317,9 @@ func (c *Core) launch(p placed) {
 	if len(g.Create) > 0 {
 		b.Volume, b.CreateOp = state.KnownUnsure, operationID(life, verbCreate)
 		p.batch.ops = append(p.batch.ops, volumes.CreateOp(b.CreateOp, g.Create))
+	}
+	if cl := c.clusters[s.Owner]; cl != nil {
+		s.seeds, s.seedsAt = strings.Join(cl.seedHosts(), ","), c.now
 	}
 	p.batch.tasks = append(p.batch.tasks, task)
 	c.publish("NodeLaunching", s.Owner, s.Name, "launching %s on %s (reserve: %t, create volume: %t)", life, b.Hostname, len(g.Reserve) > 0, len(g.Create) > 0)

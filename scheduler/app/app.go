@@ -8,7 +8,9 @@ import (
 	"net"
 	"strings"
 	"sync/atomic"
+	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -154,34 +156,62 @@ func (a *App) listen() error {
 // Addr is the address that the API listens on.
 func (a *App) Addr() string { return a.listener.Addr().String() }
 
-// Run serves the API, campaigns, and leads until ctx ends, which is a planned
-// hand-over and returns nil: nodes go on running, and the framework stays
-// registered. It returns an error when leadership is lost or cannot be used;
-// the process must then end, and a new one start as a follower.
+// Run serves the API, campaigns and leads, term after term, until ctx ends: a
+// planned hand-over that returns nil, after which nodes go on running and the
+// framework stays registered. It returns an error when another term would do
+// harm or never work: Mesos refused this framework for good, or the state cannot
+// be read by this build.
 func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer a.hub.Close()
 	g.Go(func() error { return a.server.Serve(ctx, a.listener) })
 	g.Go(func() error {
 		defer a.elector.Close()
-		a.log.Info("waiting for leadership", zap.String("advertise", a.advertise))
-		lease, err := a.elector.Campaign(ctx, a.advertise)
-		if err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			return fmt.Errorf("campaigning for leadership: %w", err)
-		}
-		err = a.lead(ctx, lease)
-		if ctx.Err() != nil && err == nil {
+		err := a.terms(ctx)
+		if ctx.Err() != nil {
 			return nil
-		}
-		if err == nil {
-			err = errors.New("leadership ended")
 		}
 		return err
 	})
 	return g.Wait()
+}
+
+// terms campaigns and leads again and again. Each term starts from what is
+// durable, with a new core: nothing of a lost term is carried over.
+func (a *App) terms(ctx context.Context) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 200*time.Millisecond, 10*time.Second
+	for {
+		a.log.Info("waiting for leadership", zap.String("advertise", a.advertise))
+		began := time.Now()
+		err := a.term(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if !errors.Is(err, state.ErrFenced) && !errors.Is(err, state.ErrUnavailable) {
+			return err
+		}
+		if time.Since(began) > a.o.SessionTimeout {
+			pause.Reset()
+		}
+		wait := pause.NextBackOff()
+		a.log.Warn("leadership ended: campaigning again", zap.Duration("in", wait), zap.Error(err))
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+func (a *App) term(ctx context.Context) error {
+	lease, err := a.elector.Campaign(ctx, a.advertise)
+	if err != nil {
+		return fmt.Errorf("campaigning for leadership: %w", err)
+	}
+	return a.lead(ctx, lease)
 }
 
 // redirect tells the API's callers who leads.

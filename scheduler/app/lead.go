@@ -64,7 +64,6 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 	a.leading.Store(&leadership{runner: r, epoch: lease.Epoch()})
 	defer a.leading.Store(nil)
 
-	// The driver stops before the runner: what it still delivers is taken.
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := r.Run(gctx); err != nil {
