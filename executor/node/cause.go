@@ -40,13 +40,25 @@ var causes = []struct {
 }
 
 // likelyCause reads the end of the log: the most telling sign wins, and of that
-// the last line, for what was said last is what ended it.
+// the last line, for what was said last is what ended it. An exception's own
+// line tells more than the causes nested below it, which name no file or port.
 func likelyCause(lines []string, exit process.Exit) string {
 	for _, c := range causes {
+		nested := ""
 		for i := len(lines) - 1; i >= 0; i-- {
-			if c.sign.MatchString(lines[i]) {
-				return clip(c.hint+": "+strings.TrimSpace(lines[i]), causeSize)
+			line := strings.TrimSpace(lines[i])
+			if !c.sign.MatchString(line) {
+				continue
 			}
+			if !strings.HasPrefix(line, "Caused by:") {
+				return clip(c.hint+": "+line, causeSize)
+			}
+			if nested == "" {
+				nested = line
+			}
+		}
+		if nested != "" {
+			return clip(c.hint+": "+nested, causeSize)
 		}
 	}
 	if (exit.Signal == "SIGKILL" || exit.Code == 137) && !exit.Forced {

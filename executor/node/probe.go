@@ -109,17 +109,13 @@ func (p *prober) identify(ctx context.Context) observation {
 }
 
 // askUUID is for the versions (below 6.4) that do not name it beside the
-// master. The index pattern matches nothing: the metadata of a large cluster
-// takes seconds to write.
+// master. They all have GET /, which some later distributions lack.
 func (p *prober) askUUID(ctx context.Context) {
-	var state struct {
-		Metadata struct {
-			ClusterUUID string `json:"cluster_uuid"`
-		} `json:"metadata"`
+	var root struct {
+		ClusterUUID string `json:"cluster_uuid"`
 	}
-	o := p.get(ctx, "/_cluster/state/metadata/berth-no-such-index?local=true&ignore_unavailable=true&allow_no_indices=true&filter_path=metadata.cluster_uuid", &state)
-	if o.problem == "" && formed(state.Metadata.ClusterUUID) {
-		p.uuid = state.Metadata.ClusterUUID
+	if o := p.get(ctx, "/", &root); o.problem == "" && formed(root.ClusterUUID) {
+		p.uuid = root.ClusterUUID
 	}
 }
 

@@ -71,7 +71,7 @@ func lookup(name string) (*user.User, error) {
 }
 
 // limits are what Elasticsearch's bootstrap checks ask for. The node inherits
-// them; only root can go above what the agent was started with.
+// them. Only a privileged executor can go above what the agent was started with.
 var limits = []struct {
 	resource int
 	least    uint64
@@ -95,10 +95,10 @@ func raiseLimits() {
 		if syscall.Getrlimit(l.resource, &r) != nil {
 			continue
 		}
-		if os.Geteuid() == 0 {
-			r.Max = max(r.Max, l.least)
-		}
 		r.Cur = r.Max
 		_ = syscall.Setrlimit(l.resource, &r)
+		if r.Max < l.least {
+			_ = syscall.Setrlimit(l.resource, &syscall.Rlimit{Cur: l.least, Max: l.least})
+		}
 	}
 }

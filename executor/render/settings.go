@@ -178,15 +178,23 @@ func loopback(address string) bool {
 // yaml writes the settings sorted, one a line, values as JSON: every YAML
 // parser that Elasticsearch ever used reads JSON scalars and lists.
 func yaml(s map[string]any) (string, error) {
-	var b bytes.Buffer
+	var b strings.Builder
 	b.WriteString("# Written by Berth at every start: changes are lost.\n")
 	for _, name := range slices.Sorted(maps.Keys(s)) {
-		b.WriteString(name)
-		b.WriteString(": ")
-		enc := json.NewEncoder(&b)
+		var value bytes.Buffer
+		enc := json.NewEncoder(&value)
 		enc.SetEscapeHTML(false)
 		if err := enc.Encode(s[name]); err != nil {
 			return "", fmt.Errorf("config %s: %w", name, err)
+		}
+		b.WriteString(name + ": ")
+		for _, r := range value.String() {
+			// JSON leaves these as they are, YAML allows them escaped only.
+			if r >= 0x7f && r <= 0x9f || r == 0xfeff || r == 0xfffe || r == 0xffff {
+				fmt.Fprintf(&b, `\u%04x`, r)
+				continue
+			}
+			b.WriteRune(r)
 		}
 	}
 	return b.String(), nil
