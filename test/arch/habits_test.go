@@ -3,7 +3,6 @@ package arch
 import (
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -63,29 +62,50 @@ var registries = [][]string{
 	{"ghcr", "io"}, {"quay", "io"},
 }
 
-// foreign finds registry hosts, and paths that only one machine has.
-var foreign = func() *regexp.Regexp {
-	var alternatives []string
-	for _, host := range registries {
-		alternatives = append(alternatives, `\b`+strings.Join(host, `\.`)+`\b`)
-	}
-	for _, folder := range []string{"work", "root", "home/[a-z]+"} {
-		// A path from the root, not the end of a longer one.
-		alternatives = append(alternatives, `(?:^|[\s"'=(:`+"`"+`])/`+folder+`/`)
-	}
-	alternatives = append(alternatives, `\.\./`+"shared", "/tmp/"+"(?:probe|brief)")
-	return regexp.MustCompile(strings.Join(alternatives, "|"))
-}()
+// ownFolders are folders that only one machine has, when a path starts there.
+var ownFolders = []string{"work", "root", "home"}
+
+// neighbours are folders beside the project.
+var neighbours = []string{"../" + "shared", "/tmp/" + "probe", "/tmp/" + "brief"}
 
 // hostsAndPaths: no file depends on one registry host or one machine.
 func hostsAndPaths(files []source) []string {
 	var found []string
 	for _, s := range files {
 		for n, line := range strings.Split(s.text, "\n") {
-			if m := foreign.FindString(line); m != "" {
-				found = append(found, fmt.Sprintf("%s:%d: names %q", s.path, n+1, strings.TrimSpace(m)))
+			if what := foreign(line); what != "" {
+				found = append(found, fmt.Sprintf("%s:%d: names %q", s.path, n+1, what))
 			}
 		}
 	}
 	return found
+}
+
+// foreign is the registry host or machine's path in a line, "" if none.
+func foreign(line string) string {
+	for _, parts := range registries {
+		if host := strings.Join(parts, "."); strings.Contains(line, host) {
+			return host
+		}
+	}
+	for _, n := range neighbours {
+		if strings.Contains(line, n) {
+			return n
+		}
+	}
+	for _, f := range ownFolders {
+		folder := "/" + f + "/"
+		for rest := line; ; {
+			before, after, ok := strings.Cut(rest, folder)
+			if !ok {
+				break
+			}
+			// Not the middle of a longer path, such as $dir or var before it.
+			if before == "" && len(rest) == len(line) || before != "" && strings.ContainsAny(before[len(before)-1:], " \t\"'`=(:,[") {
+				return folder
+			}
+			rest = after
+		}
+	}
+	return ""
 }
