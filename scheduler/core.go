@@ -103,6 +103,9 @@ type slot struct {
 	askedAt time.Time
 	// killedAt is when KILL was last sent.
 	killedAt time.Time
+	// refusedLife is the life whose RESERVE or CREATE was refused: the end of its
+	// task is a consequence, not a failure of its own.
+	refusedLife int64
 	// elsewhere is the agent that offers this slot's volume under another id.
 	elsewhere string
 	// seeds are the seed hosts that the running node was last told, seedsAt when.

@@ -128,6 +128,7 @@ func (c *Core) operationFailed(s *slot, verb string, st mesos.OperationStatus) {
 	if st.State == mesos.OPERATION_DROPPED {
 		return
 	}
+	s.refusedLife = s.Life
 	s.LastFailure = clip(strings.ToUpper(verb) + " was refused on " + s.hostname() + ": " + text)
 	if wait := c.now.Add(backoff(max(s.Bind.CreateFailures, 1))); wait.After(s.NotBefore) {
 		s.NotBefore = wait

@@ -166,6 +166,8 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 			c.doubtReservation(s)
 		}
 		c.publish("LaunchLost", s.Owner, s.Name, "%s did not start or is gone (%s): trying again", t.ID, text)
+	case neverRan && s.refusedLife == t.Life:
+		// LAUNCH came with an operation that was refused; that was told already.
 	default:
 		c.failed(s, text)
 		c.publish("NodeFailed", s.Owner, s.Name, "%s failed: %s; next try %s", t.ID, text, inText(s.NotBefore.Sub(c.now)))

@@ -24,6 +24,9 @@ const (
 	// before it kills them, so they knock more often than that.
 	retryLeast = 50 * time.Millisecond
 	retryMost  = 500 * time.Millisecond
+	// farewell is how long the end of a task that was shut down waits for its
+	// acknowledgement.
+	farewell = time.Second
 	// shutdownMargin is kept of the agent's patience for the terminal update.
 	shutdownMargin = 2 * time.Second
 	statusBuffer   = 16

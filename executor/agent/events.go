@@ -37,10 +37,25 @@ func (a *agent) event(calls context.Context, e *mesosexec.Event) {
 		a.log.Error("the agent reports an error", zap.String("message", e.GetError().GetMessage()))
 		a.hangUp()
 	case mesosexec.Event_MESSAGE:
-		a.log.Info("message from the scheduler ignored", zap.Int("bytes", len(e.GetMessage().GetData())))
+		a.told(e.GetMessage().GetData())
 	case mesosexec.Event_HEARTBEAT:
 	default:
 		a.log.Warn("unknown event ignored", zap.Stringer("type", e.GetType()))
+	}
+}
+
+// told hands a message of the scheduler to what runs.
+func (a *agent) told(data []byte) {
+	m, err := executor.DecodeMessage(data)
+	if err != nil {
+		a.log.Warn("message from the scheduler ignored", zap.Error(err))
+		return
+	}
+	if a.task == nil || a.task.ended {
+		return
+	}
+	if l, ok := a.task.runner.(workload.Listener); ok {
+		l.Tell(m)
 	}
 }
 
@@ -151,6 +166,12 @@ func (a *agent) exited(calls context.Context, x workload.Exit) {
 	a.log.Info("ended", zap.Stringer("state", state), zap.String("message", x.Message))
 	u := a.status(t.info.TaskID, state, x.Message)
 	a.push(calls, a.withReport(u, x.Report))
+	if a.shutdown && a.subscribed {
+		// An agent that leaves its cluster takes no more updates of the
+		// frameworks that it shuts down (seen on Mesos 1.11.0): waiting for
+		// the acknowledgement would only hold it up.
+		a.leave = time.After(farewell)
+	}
 	if a.leave == nil {
 		// A connected agent answers at once; one that is away has its recovery
 		// timeout to come back and hear of it.

@@ -39,6 +39,9 @@ type Node struct {
 
 	mu       sync.Mutex
 	proc     *process.Process
+	config   string   // the node's config folder, once prepared
+	who      identity // its owner
+	seeds    []string // as last told; nil = not told
 	deadline time.Time // of Stop; zero = not asked
 	stopped  chan struct{}
 }
@@ -200,6 +203,12 @@ func (n *Node) prepare(ctx context.Context) (plan, error) {
 	if err := prepare(paths, dist, out, who); err != nil {
 		return p, err
 	}
+	n.mu.Lock()
+	n.config, n.who = paths.Config, who
+	if n.seeds != nil {
+		n.writeSeeds()
+	}
+	n.mu.Unlock()
 	raiseLimits()
 	path := os.Getenv("PATH")
 	if path == "" {
@@ -209,6 +218,39 @@ func (n *Node) prepare(ctx context.Context) (plan, error) {
 	p.command.Env = append(out.Env, "PATH="+path)
 	p.command.Credential = who.credential
 	return p, nil
+}
+
+var _ workload.Listener = (*Node)(nil)
+
+// Tell implements workload.Listener: it replaces the node's seed hosts, which a
+// node from 7.x on reads again whenever it looks for a master. Older ones read
+// theirs at the start only.
+func (n *Node) Tell(m executor.Message) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.seeds = m.SeedHosts
+	if n.config != "" && n.seeds != nil {
+		n.writeSeeds()
+	}
+}
+
+// writeSeeds replaces the file in one step: the node may read it at any moment.
+// The caller holds mu.
+func (n *Node) writeSeeds() {
+	if v, err := render.ParseVersion(n.es.Version); err != nil || v.Major < 7 {
+		return
+	}
+	path := filepath.Join(n.config, render.SeedsFile)
+	fresh := path + ".new"
+	err := writeFile(fresh, []byte(render.Seeds(n.seeds)), 0o640, n.who)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		n.env.Log.Warn("the seed hosts could not be written; the node keeps those it has", zap.Error(err))
+		return
+	}
+	n.env.Log.Info("seed hosts", zap.Strings("hosts", n.seeds))
 }
 
 // Preview renders what Run would write and run, for people to look at. It reads

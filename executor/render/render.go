@@ -57,6 +57,18 @@ type Output struct {
 	Env   []string          // the whole environment but PATH, sorted
 }
 
+// SeedsFile holds the seed hosts of a node from 7.x on. It may be replaced while
+// the node runs (Elasticsearch's "file-based seed hosts provider").
+const SeedsFile = "unicast_hosts.txt"
+
+// Seeds is the content of SeedsFile: one host:port a line.
+func Seeds(hosts []string) string {
+	if len(hosts) == 0 {
+		return ""
+	}
+	return strings.Join(hosts, "\n") + "\n"
+}
+
 // Render makes the node's files and command. Errors name the field of the
 // launch document that cannot be rendered.
 func Render(in Input) (Output, error) {
@@ -84,6 +96,9 @@ func Render(in Input) (Output, error) {
 	out := Output{
 		Files: map[string]string{"elasticsearch.yml": yml},
 		Path:  in.Distribution.Home + "/bin/elasticsearch",
+	}
+	if v.Major >= 7 {
+		out.Files[SeedsFile] = Seeds(in.Node.SeedHosts)
 	}
 	if v.Major >= 5 {
 		out.Files["jvm.options"] = strings.Join(opts.all(), "\n") + "\n"

@@ -99,7 +99,9 @@ func rolesInto(s map[string]any, roles []string, v Version, d Distribution) {
 func discoveryInto(s map[string]any, in Input, v Version) {
 	e := in.Node
 	if v.Major >= 7 {
-		s["discovery.seed_hosts"] = notNil(e.SeedHosts)
+		// From a file, since Elasticsearch reads it again at each round of
+		// discovery: the masters' addresses can change under a running node.
+		s["discovery.seed_providers"] = "file"
 		// Only a master-eligible node bootstraps, and only once: with the
 		// setting left in place a node that lost its volume could found a
 		// second cluster of the same name.

@@ -35,6 +35,12 @@ type Runner interface {
 	Stop(grace time.Duration)
 }
 
+// Listener is a Runner that takes the scheduler's messages while it runs. A
+// message may be lost, repeated, or come before the workload is ready for it.
+type Listener interface {
+	Tell(m executor.Message)
+}
+
 // Env is what the executor gives a workload.
 type Env struct {
 	Sandbox string // absolute

@@ -13,7 +13,7 @@ import (
 // KillNode kills the server process of an Elasticsearch node with SIGKILL, as a
 // crash would. Only processes below a rig's directory are looked at: dir.
 func KillNode(dir, node string) (pid int, err error) {
-	pids, err := nodeProcesses(dir, node)
+	pids, err := processes(dir, node, "org.elasticsearch")
 	if err != nil {
 		return 0, err
 	}
@@ -28,9 +28,21 @@ func KillNode(dir, node string) (pid int, err error) {
 	return pids[0], nil
 }
 
-// nodeProcesses finds the JVMs whose environment names a sandbox of the node's
-// task below dir.
-func nodeProcesses(dir, node string) ([]int, error) {
+// KillExecutor kills the executor of a node's task with SIGKILL.
+func KillExecutor(dir, node string) (pid int, err error) {
+	pids, err := processes(dir, node, "berth-executor")
+	if err != nil {
+		return 0, err
+	}
+	if len(pids) == 0 {
+		return 0, fmt.Errorf("no executor of node %s runs below %s", node, dir)
+	}
+	return pids[0], syscall.Kill(pids[0], syscall.SIGKILL)
+}
+
+// processes finds the processes of a program whose environment names a sandbox
+// of the node's task below dir.
+func processes(dir, node, program string) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
@@ -42,7 +54,7 @@ func nodeProcesses(dir, node string) ([]int, error) {
 			continue
 		}
 		cmdline, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err != nil || !bytes.Contains(cmdline, []byte("org.elasticsearch")) {
+		if err != nil || !bytes.Contains(cmdline, []byte(program)) {
 			continue
 		}
 		cwd, err := os.Readlink(filepath.Join("/proc", e.Name(), "cwd"))

@@ -1,0 +1,74 @@
+# Berth. The two commands to know are `make demo` and `make test`.
+
+GO        ?= go
+BIN       := bin
+VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -X main.buildVersion=$(VERSION)
+# Tools are run at pinned versions through the module proxy.
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
+GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4
+# Packages that need no external system.
+PURE := ./api/... ./cmd/... ./executor/... ./placement/... ./volumes/... ./scheduler/... ./test/arch/... ./test/scenario/... ./test/placement/...
+WORKLOAD ?= w-10k-10k
+FUZZTIME ?= 20s
+
+.PHONY: all
+all: build
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 22
+
+.PHONY: build
+build: ## build berth and berth-executor into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/berth ./cmd/berth-executor
+
+.PHONY: setup
+setup: ## install what demo and tests need: Mesos, ZooKeeper, Elasticsearch
+	$(GO) run ./test/rig/cmd/setup
+
+.PHONY: demo
+demo: setup ## run the main job on real parts and stay up until Ctrl-C
+	$(GO) run ./test/cmd/demo
+
+.PHONY: demo-check
+demo-check: setup ## the demo without a person: exit code 0 or 1
+	$(GO) run ./test/cmd/demo -check
+
+.PHONY: test
+test: setup ## the whole suite with the race detector, on real systems
+	BERTH_TEST_REQUIRE_REAL=1 $(GO) test -race -count=1 -timeout 20m -p 2 ./...
+
+.PHONY: test-short
+test-short: ## what needs no external system, under a minute
+	$(GO) test -short -count=1 $(PURE)
+
+.PHONY: lint
+lint: ## gofmt, go vet, staticcheck
+	@out=$$(gofmt -l . ); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out"; exit 1; fi
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+.PHONY: vuln
+vuln: ## known vulnerabilities that the code reaches (needs the Go vulnerability database)
+	$(GOVULNCHECK) ./...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+.PHONY: bench-placement
+bench-placement: ## placements per second: WORKLOAD=file.json or a standard name
+	$(GO) run ./test/placement/cmd/bench-placement -workload $(WORKLOAD)
+
+.PHONY: bench-apply
+bench-apply: setup ## apply to green, against the same nodes started by hand
+	$(GO) run ./test/cmd/bench-apply
+
+.PHONY: clean
+clean: ## remove what was built here; the download cache stays
+	rm -rf $(BIN)
