@@ -111,7 +111,8 @@ func BuildTask(o TaskOptions) (mesos.TaskInfo, error) {
 }
 
 func (o TaskOptions) command() *mesos.CommandInfo {
-	c := &mesos.CommandInfo{Shell: ptr(false), Value: ptr(o.ExecutorPath)}
+	// Arguments[0] is the process's name: without it, ps shows none.
+	c := &mesos.CommandInfo{Shell: ptr(false), Value: ptr(o.ExecutorPath), Arguments: []string{executorFile}}
 	if o.User != "" {
 		c.User = ptr(o.User)
 	}
