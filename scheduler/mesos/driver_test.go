@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,8 +67,20 @@ func TestStoredIdentityIsUsed(t *testing.T) {
 	})
 }
 
-// A master that assigns another id than the stored one would orphan all tasks.
+// A master that gives another id than the stored one would orphan all tasks.
 func TestForeignIdentityIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		n.master(t, "m:5050").assign = "other"
+		d, _ := testDriver(t, n, "m:5050", nil)
+		err := start(t, d, "stored").ended()
+		require.ErrorIs(t, err, ErrRefused)
+		assert.ErrorContains(t, err, `subscribed as framework "stored" but http://m:5050 calls it "other"`)
+	})
+}
+
+// So would a store that holds another id than this process was given.
+func TestForeignStoredIdentityIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
 		n.master(t, "m:5050")
@@ -219,9 +232,18 @@ func TestFlappingBacksOff(t *testing.T) {
 func TestListOfMastersIsTriedInTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		n.master(t, "c:5050")
+		m := n.master(t, "c:5050")
 		d, _ := testDriver(t, n, "a:5050,http://b:5050,c:5050", nil)
-		assert.Equal(t, "http://c:5050", next[Subscribed](start(t, d, "")).Master)
+		r := start(t, d, "")
+		assert.Equal(t, "http://c:5050", next[Subscribed](r).Master)
+		// The last leader is tried first, but not for ever.
+		n.master(t, "b:5050")
+		n.mu.Lock()
+		delete(n.listeners, "c:5050")
+		n.mu.Unlock()
+		close((<-m.streams).end)
+		next[Disconnected](r)
+		assert.Equal(t, "http://b:5050", next[Subscribed](r).Master)
 	})
 }
 
@@ -267,6 +289,32 @@ func TestSlownessIsNoSilence(t *testing.T) {
 		assert.Equal(t, "one", next[Received](r).Event.GetRescind().OfferID.Value)
 		assert.Equal(t, sub.StreamID, next[Received](r).StreamID)
 	})
+}
+
+// A frame that was read together with the last one waits while a handler is
+// stuck in another event for longer than the watchdog allows.
+func TestWaitingFrameIsNoSilence(t *testing.T) {
+	base := &url.URL{Scheme: "http", Host: "m:5050"}
+	for range 50 { // select chooses by chance
+		synctest.Test(t, func(t *testing.T) {
+			d, _ := testDriver(t, newNetwork(), "m:5050", nil)
+			s := newSession(d, base, "stream", "framework", nil)
+			frames := make(chan frame)
+			go func() { s.failed <- CallFailed{} }()
+			go func() { frames <- frame{event: rescind("waiting")} }()
+			synctest.Wait()
+			delivered := false
+			err := s.serve(t.Context(), frames, &countingReader{}, nil, 15*time.Second, func(e Event) {
+				if _, stuck := e.(CallFailed); stuck {
+					pass(time.Hour)
+				} else {
+					delivered = true
+				}
+			})
+			require.ErrorContains(t, err, "nothing heard")
+			require.True(t, delivered, "the frame that waited came before the end")
+		})
+	}
 }
 
 func TestSubscribedMustComeInTime(t *testing.T) {
@@ -468,6 +516,34 @@ func TestAnotherLeaderEndsTheSubscription(t *testing.T) {
 		for _, entry := range logs.All() {
 			assert.NotContains(t, fmt.Sprint(entry.Message, entry.ContextMap()), "hidden")
 		}
+	})
+}
+
+// After a long outage a new leader is not kept waiting by the old one's backoff.
+func TestAnotherLeaderIsTriedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork()
+		recovering := func(until int) func(int, http.ResponseWriter, *http.Request) bool {
+			return func(attempt int, w http.ResponseWriter, _ *http.Request) bool {
+				if attempt > until {
+					return false
+				}
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return true
+			}
+		}
+		n.master(t, "1.1.1.1:5050").onSubscribe = recovering(1000)
+		n.master(t, "2.2.2.2:5050").onSubscribe = recovering(2)
+		d, _ := testDriver(t, n, "zk://zk:2181/mesos", nil)
+		z := d.leader.(*zkLeader)
+		d.leader = electionOnly{z}
+		z.set(mustMaster(t, `{"id":"A","address":{"ip":"1.1.1.1","port":5050}}`))
+		r := start(t, d, "")
+		pass(5 * time.Minute)
+		began := time.Now()
+		z.set(mustMaster(t, `{"id":"B","address":{"ip":"2.2.2.2","port":5050}}`))
+		assert.Equal(t, "http://2.2.2.2:5050", next[Subscribed](r).Master)
+		assert.LessOrEqual(t, time.Since(began), 750*time.Millisecond)
 	})
 }
 

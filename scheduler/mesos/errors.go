@@ -18,7 +18,7 @@ var (
 	ErrFrameworkRemoved = errors.New("the framework was removed from Mesos")
 	// ErrRefused: the master refuses this framework's info: its roles,
 	// principal or fields.
-	ErrRefused = errors.New("Mesos refuses this framework")
+	ErrRefused = errors.New("framework refused by Mesos")
 )
 
 // Classes of failed calls.
@@ -36,7 +36,7 @@ var (
 	ErrUnauthorized = errors.New("not authenticated to Mesos")
 	// ErrUnavailable: no connection, no answer in time, or a master that is
 	// still recovering.
-	ErrUnavailable = errors.New("Mesos master unavailable")
+	ErrUnavailable = errors.New("unavailable Mesos master")
 )
 
 // maxErrorText bounds how much of a master's error text is repeated.

@@ -92,6 +92,7 @@ type fakeMaster struct {
 	onOperator http.HandlerFunc
 
 	interval float64 // heartbeat_interval_seconds
+	assign   string  // the framework id given, whatever was asked for
 	streams  chan *stream
 
 	mu            sync.Mutex
@@ -192,6 +193,9 @@ func (m *fakeMaster) serveStream(w http.ResponseWriter, r *http.Request, n int, 
 	id := call.GetFrameworkID()
 	if id == nil {
 		id = &mesosv1.FrameworkID{Value: "framework-1"}
+	}
+	if m.assign != "" {
+		id = &mesosv1.FrameworkID{Value: m.assign}
 	}
 	write := func(b []byte) bool {
 		_, err := w.Write(b)

@@ -172,12 +172,24 @@ func TestNoLeaderIsWaitedFor(t *testing.T) {
 		_, err := z.candidates(ctx)
 		require.ErrorIs(t, err, ErrUnavailable)
 		assert.ErrorContains(t, err, "no leading master in zk://h:1/mesos")
+
+		z.set(mustMaster(t, `{"id":"A","address":{"ip":"1.1.1.1","port":5050}}`))
+		_, err = z.candidates(t.Context())
+		require.NoError(t, err)
+		z.set(nil)
+		ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err = z.candidates(ctx)
+		require.ErrorIs(t, err, ErrUnavailable, "a leader that has left is not asked any more")
 	})
 }
 
 // TestRealElection follows an election on a real ZooKeeper, with access rules
 // and a restart of the server.
 func TestRealElection(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs real systems")
+	}
 	process := rigzk.Run(t, rigzk.Options{})
 	server := process.Addr
 	conn, _, err := zk.Connect([]string{server}, 10*time.Second, zk.WithLogInfo(false))

@@ -116,7 +116,7 @@ func reservations(resources []mesosv1.Resource) string {
 func TestOperatorFindsTheLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork()
-		n.master(t, "recovering:1").onOperator = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }
+		n.master(t, "recovering:1").onOperator = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 		n.master(t, "follower:1").onOperator = func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Location", "//leader:1/master/api/v1")
 			w.WriteHeader(http.StatusTemporaryRedirect)
@@ -136,9 +136,9 @@ func TestOperatorErrors(t *testing.T) {
 		want  error
 		text  string
 	}{
-		"not allowed":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no permission", 403) }, ErrUnauthorized, "no permission"},
-		"wrong secret": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(401) }, ErrUnauthorized, "401"},
-		"refused":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad call", 400) }, ErrRejected, "bad call"},
+		"not allowed":  {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no permission", http.StatusForbidden) }, ErrUnauthorized, "no permission"},
+		"wrong secret": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }, ErrUnauthorized, "401"},
+		"refused":      {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "bad call", http.StatusBadRequest) }, ErrRejected, "bad call"},
 		"no protobuf":  {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, ErrUnavailable, "of 6 bytes"},
 		"other answer": {func(w http.ResponseWriter, _ *http.Request) {}, ErrUnavailable, "holds no agents"},
 		"too long": {func(w http.ResponseWriter, _ *http.Request) {

@@ -40,6 +40,9 @@ type realMesos struct {
 // BERTH_TEST_REQUIRE_REAL is 1.
 func realInstall(t *testing.T) rigmesos.Install {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs real systems")
+	}
 	if program := os.Getenv("BERTH_TEST_MESOSD"); program != "" {
 		return rigmesos.Install{Dir: filepath.Dir(filepath.Dir(program))}
 	}

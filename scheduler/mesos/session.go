@@ -10,6 +10,7 @@ import (
 
 	mesosv1 "github.com/mesos/mesos-go/api/v1/lib"
 	"github.com/mesos/mesos-go/api/v1/lib/scheduler"
+	"go.uber.org/zap"
 )
 
 // session is one subscription and the sender of its calls.
@@ -49,8 +50,10 @@ func (s *session) run(ctx context.Context) {
 		}
 		uncertain, err := s.send(ctx, call)
 		if err == nil {
+			s.d.log.Debug("call sent", described(call))
 			continue
 		}
+		s.d.log.Warn("call failed", described(call), zap.Bool("uncertain", uncertain), zap.Error(err))
 		failure := CallFailed{StreamID: s.streamID, Call: call, Err: err, Uncertain: uncertain}
 		if errors.Is(err, ErrStale) {
 			s.unanswered = append(s.unanswered, failure)
@@ -65,6 +68,15 @@ func (s *session) run(ctx context.Context) {
 		}
 	}
 }
+
+// described names call in a log line, at no cost if that level is off.
+func described(call *scheduler.Call) zap.Field {
+	return zap.Stringer("call", describer{call})
+}
+
+type describer struct{ *scheduler.Call }
+
+func (d describer) String() string { return Describe(d.Call) }
 
 // giveUp makes serve end the subscription.
 func (s *session) giveUp(err error) {

@@ -248,11 +248,7 @@ func (s *session) serve(ctx context.Context, frames <-chan frame, bytes *countin
 	for {
 		select {
 		case f := <-frames:
-			if f.err != nil {
-				return streamEnd(s.base, f.err)
-			}
-			s.d.sawEvent(f)
-			if err := s.deliver(f.event, handle); err != nil {
+			if err := s.deliver(f, handle); err != nil {
 				return err
 			}
 			seen = bytes.count.Load()
@@ -262,14 +258,20 @@ func (s *session) serve(ctx context.Context, frames <-chan frame, bytes *countin
 		case err := <-s.broken:
 			return err
 		case <-watchdog.C:
-			// Bytes came: a giant frame is under way, or a frame waited while
-			// the handler was busy. Both are life.
-			if now := bytes.count.Load(); now != seen {
-				seen = now
-				watchdog.Reset(silence)
-				continue
+			// A frame that waited while the handler was busy, or bytes of a
+			// giant frame that is under way: both are life.
+			select {
+			case f := <-frames:
+				if err := s.deliver(f, handle); err != nil {
+					return err
+				}
+			default:
+				if bytes.count.Load() == seen {
+					return s.silent(silence)
+				}
 			}
-			return fmt.Errorf("%w: nothing heard from %s for %s, %d heartbeats", ErrUnavailable, s.base, silence, missedHeartbeats)
+			seen = bytes.count.Load()
+			watchdog.Reset(silence)
 		case <-changed:
 			return fmt.Errorf("%w: another master than %s leads now", ErrStale, s.base)
 		case <-ctx.Done():
@@ -278,8 +280,17 @@ func (s *session) serve(ctx context.Context, frames <-chan frame, bytes *countin
 	}
 }
 
+func (s *session) silent(silence time.Duration) error {
+	return fmt.Errorf("%w: nothing heard from %s for %s, %d heartbeats", ErrUnavailable, s.base, silence, missedHeartbeats)
+}
+
 // deliver hands one event on; an error ends the subscription.
-func (s *session) deliver(e *scheduler.Event, handle Handler) error {
+func (s *session) deliver(f frame, handle Handler) error {
+	if f.err != nil {
+		return streamEnd(s.base, f.err)
+	}
+	s.d.sawEvent(f)
+	e := f.event
 	switch e.Type {
 	case scheduler.Event_HEARTBEAT:
 		return nil
