@@ -56,16 +56,13 @@ func (s *Server) putCluster(w http.ResponseWriter, r *http.Request) error {
 }
 
 func putOptions(r *http.Request) (PutOptions, error) {
-	query := r.URL.Query()
 	o := PutOptions{User: infoOf(r).user}
 	var err error
 	if o.Message, err = message(r); err != nil {
 		return o, err
 	}
-	if query.Has("dryRun") {
-		if o.DryRun, err = strconv.ParseBool(query.Get("dryRun")); err != nil {
-			return o, wrongParameter("?dryRun", "must be true or false")
-		}
+	if o.DryRun, err = boolParameter(r, "dryRun", false); err != nil {
+		return o, err
 	}
 	o.IfGeneration, err = ifGeneration(r)
 	return o, err
@@ -125,6 +122,20 @@ func message(r *http.Request) (string, error) {
 		return "", wrongParameter(field, "must be one line without control characters")
 	}
 	return text, nil
+}
+
+func boolParameter(r *http.Request, name string, absent bool) (bool, error) {
+	query := r.URL.Query()
+	if !query.Has(name) {
+		return absent, nil
+	}
+	switch query.Get(name) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, wrongParameter("?"+name, "must be true or false")
 }
 
 func wrongParameter(field, why string) *v1.Problem {

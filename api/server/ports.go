@@ -85,8 +85,9 @@ const LatestOnly int64 = -1
 
 // Subscription is one reader's place in the stream, for one goroutine.
 type Subscription interface {
-	// Next waits for the next event. Errors: ctx's, ErrSlowConsumer when the
-	// history has overtaken the reader, ErrHubClosed at the end.
+	// Next waits for the next event; one that is there already is returned even
+	// when ctx has ended. Errors: ctx's, ErrSlowConsumer when the history has
+	// overtaken the reader, ErrHubClosed at the end.
 	Next(ctx context.Context) (v1.Event, error)
 	// Position is the id up to which everything was delivered.
 	Position() int64

@@ -42,7 +42,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: cluster + "/plan", access: accessRead, handle: s.getPlan},
 		{method: "GET", path: cluster + "/explain", access: accessRead, handle: s.getExplanation},
 		{method: "GET", path: cluster + "/endpoints", access: accessRead, handle: s.getEndpoints},
-		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster"}, handle: s.streamEvents},
+		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster", "follow"}, handle: s.streamEvents},
 		{method: "GET", path: "/v1/agents", access: accessRead, handle: s.listAgents},
 		{method: "GET", path: "/v1/volumes", access: accessRead, handle: s.listVolumes},
 		{method: "DELETE", path: "/v1/volumes/{id}", access: accessOperator, query: []string{"confirm", "message"}, handle: s.destroyVolume},

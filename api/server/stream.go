@@ -22,6 +22,10 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	follow, err := boolParameter(r, "follow", true)
+	if err != nil {
+		return err
+	}
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
@@ -52,49 +56,64 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if err := stream.send(fmt.Sprintf(": berth events\nretry: 2000\nid: %d\n\n", sub.Position())); err != nil {
 		return nil // the client has gone
 	}
-	s.pump(ctx, sub, &stream, r.URL.Query().Get("cluster"))
+	p := pump{sub: sub, stream: &stream, cluster: r.URL.Query().Get("cluster"), follow: follow, keepAlive: s.limits.KeepAlive}
+	p.run(ctx)
 	return nil
 }
 
-// pump copies events until the client leaves, the server stops, or the source
-// ends the subscription.
-func (s *Server) pump(ctx context.Context, sub Subscription, stream *eventStream, cluster string) {
+// pump copies events from a subscription to a stream.
+type pump struct {
+	sub       Subscription
+	stream    *eventStream
+	cluster   string // "" for all
+	follow    bool   // false: end with the last event that is kept
+	keepAlive time.Duration
+}
+
+// run ends when the client leaves, the server stops, or the source ends the
+// subscription.
+func (p *pump) run(ctx context.Context) {
+	patience := p.keepAlive
+	if !p.follow {
+		patience = 0 // Next still hands out what is kept
+	}
 	sent := time.Now()
 	for {
-		wait, cancel := context.WithTimeout(ctx, s.limits.KeepAlive)
-		e, err := sub.Next(wait)
+		wait, cancel := context.WithTimeout(ctx, patience)
+		e, err := p.sub.Next(wait)
 		cancel()
 		var text string
 		switch {
-		case err == nil && cluster != "" && e.Cluster != cluster:
-			if time.Since(sent) < s.limits.KeepAlive {
+		case err == nil && p.cluster != "" && e.Cluster != p.cluster:
+			if time.Since(sent) < p.keepAlive {
 				continue
 			}
-			text = keepAlive(sub)
+			text = p.comment()
 		case err == nil:
-			if text, err = formatEvent(e); err != nil {
-				text = formatProblem(v1.NewProblem(http.StatusInternalServerError, v1.CodeInternal, "an event could not be written", ""))
-			}
+			text, err = formatEvent(e)
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			text, err = keepAlive(sub), nil
+			text = p.comment()
+			if p.follow {
+				err = nil
+			}
 		case errors.Is(err, ErrSlowConsumer):
 			text = formatProblem(v1.NewProblem(http.StatusGone, v1.CodeEventsGone, "the stream was cut off", err.Error()))
 		default:
 			text = formatProblem(v1.ProblemUnavailable("the event stream has ended: connect again"))
 		}
-		if sendErr := stream.send(text); sendErr != nil || err != nil {
+		if sendErr := p.stream.send(text); sendErr != nil || err != nil {
 			return
 		}
 		sent = time.Now()
 	}
 }
 
-// keepAlive carries an id without data: that moves the client's place and shows
+// comment carries an id without data: that moves the client's place and shows
 // nothing.
-func keepAlive(sub Subscription) string {
-	return fmt.Sprintf(": keep-alive\nid: %d\n\n", sub.Position())
+func (p *pump) comment() string {
+	return fmt.Sprintf(": keep-alive\nid: %d\n\n", p.sub.Position())
 }
 
 func startOfStream(r *http.Request) (int64, error) {

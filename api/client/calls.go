@@ -1,0 +1,144 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	v1 "github.com/berthdata/berth/api/v1"
+)
+
+const pathReady = "/readyz"
+
+// Types of a document for PutCluster.
+const (
+	TypeJSON = "application/json"
+	TypeYAML = "application/yaml"
+)
+
+// PutOptions accompany a spec.
+type PutOptions struct {
+	DryRun bool
+	// IfGeneration is the generation that the caller saw; 0: the cluster must
+	// not exist; nil: no lock.
+	IfGeneration *int64
+	Message      string
+}
+
+func clusterPath(name, part string) string {
+	path := "/v1/clusters/" + url.PathEscape(name)
+	if part != "" {
+		path += "/" + part
+	}
+	return path
+}
+
+func withMessage(query url.Values, message string) url.Values {
+	if message != "" {
+		query.Set("message", message)
+	}
+	return query
+}
+
+func get[T any](ctx context.Context, c *Client, path string) (T, error) {
+	var out T
+	err := c.call(ctx, http.MethodGet, path, nil, nil, "", &out)
+	return out, err
+}
+
+// PutCluster sends a spec as it was written, so that Berth's own decoding
+// judges it: name is the cluster's, contentType TypeJSON or TypeYAML.
+func (c *Client) PutCluster(ctx context.Context, name string, doc []byte, contentType string, o PutOptions) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, o.Message)
+	if o.DryRun {
+		query.Set("dryRun", "true")
+	}
+	if o.IfGeneration != nil {
+		query.Set("ifGeneration", strconv.FormatInt(*o.IfGeneration, 10))
+	}
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPut, clusterPath(name, ""), query, doc, contentType, &out)
+	return out, err
+}
+
+// DeleteCluster deletes a cluster; its volumes are kept for the retention time
+// (nil: the scheduler's default), which is rounded up to seconds.
+func (c *Client) DeleteCluster(ctx context.Context, name string, retention *time.Duration, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{"confirm": {name}}, message)
+	if retention != nil {
+		seconds := (*retention + time.Second - 1) / time.Second
+		query.Set("retention", fmt.Sprintf("%ds", seconds))
+	}
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodDelete, clusterPath(name, ""), query, nil, "", &out)
+	return out, err
+}
+
+// Clusters lists all clusters.
+func (c *Client) Clusters(ctx context.Context) ([]v1.ClusterView, error) {
+	out, err := get[v1.ClusterList](ctx, c, "/v1/clusters")
+	return out.Clusters, err
+}
+
+// Cluster reads one cluster.
+func (c *Client) Cluster(ctx context.Context, name string) (v1.ClusterView, error) {
+	return get[v1.ClusterView](ctx, c, clusterPath(name, ""))
+}
+
+// Nodes lists a cluster's nodes.
+func (c *Client) Nodes(ctx context.Context, name string) ([]v1.NodeView, error) {
+	out, err := get[v1.NodeList](ctx, c, clusterPath(name, "nodes"))
+	return out.Nodes, err
+}
+
+// Plan reads a cluster's plan.
+func (c *Client) Plan(ctx context.Context, name string) (v1.PlanView, error) {
+	return get[v1.PlanView](ctx, c, clusterPath(name, "plan"))
+}
+
+// Explain reads why nodes have no place.
+func (c *Client) Explain(ctx context.Context, name string) (v1.Explanation, error) {
+	return get[v1.Explanation](ctx, c, clusterPath(name, "explain"))
+}
+
+// Endpoints reads where a cluster's nodes answer.
+func (c *Client) Endpoints(ctx context.Context, name string) (v1.Endpoints, error) {
+	return get[v1.Endpoints](ctx, c, clusterPath(name, "endpoints"))
+}
+
+// Agents lists the Mesos agents.
+func (c *Client) Agents(ctx context.Context) ([]v1.AgentView, error) {
+	out, err := get[v1.AgentList](ctx, c, "/v1/agents")
+	return out.Agents, err
+}
+
+// Volumes lists reservations and volumes.
+func (c *Client) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
+	out, err := get[v1.VolumeList](ctx, c, "/v1/volumes")
+	return out.Volumes, err
+}
+
+// DestroyVolume orders the destruction of a volume.
+func (c *Client) DestroyVolume(ctx context.Context, id, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{"confirm": {id}}, message)
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodDelete, "/v1/volumes/"+url.PathEscape(id), query, nil, "", &out)
+	return out, err
+}
+
+// RestoreVolume takes the order to destroy a volume back.
+func (c *Client) RestoreVolume(ctx context.Context, id, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, message)
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, "/v1/volumes/"+url.PathEscape(id)+"/restore", query, nil, "", &out)
+	return out, err
+}
+
+// Readiness reads what the Berth at the client's address waits for. A Berth
+// that is not ready is no error.
+func (c *Client) Readiness(ctx context.Context) (v1.Readiness, error) {
+	return get[v1.Readiness](ctx, c, pathReady)
+}
