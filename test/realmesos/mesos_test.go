@@ -193,14 +193,6 @@ func TestReservationAndVolumeOutliveTheAgent(t *testing.T) {
 	require.NoError(t, a.Start())
 	assert.Equal(t, id.Value, waitID(ctx, t, cl, a, ""))
 
-	// A loss of power: nothing of the agent runs, and after the boot it has the
-	// same id.
-	require.NoError(t, a.PowerOff(ctx))
-	left, err := rig.Strays(a.WorkDir())
-	require.NoError(t, err)
-	assert.Empty(t, left)
-	require.NoError(t, a.Start())
-	assert.Equal(t, id.Value, waitID(ctx, t, cl, a, ""))
 	f.wait(ctx, t, "the task's end", func() bool { return f.status["task-1"].State != nil && terminal(*f.status["task-1"].State) })
 	f.offer(ctx, t, a.Hostname(), holdsVolume)
 
@@ -223,6 +215,30 @@ func TestReservationAndVolumeOutliveTheAgent(t *testing.T) {
 	volumes, err := cl.Volumes(ctx, a)
 	require.NoError(t, err)
 	assert.Len(t, volumes, 1)
+}
+
+func TestLossOfPowerEndsTheTasksAndKeepsTheID(t *testing.T) {
+	ctx := rigtest.Context(t, time.Minute)
+	cl := start(ctx, t, mesos.Options{Agents: []mesos.AgentOptions{{}}})
+	a := cl.Agent("agent1")
+	f := newFramework(cl.Master().URL())
+	require.NoError(t, f.subscribe(t))
+	launch(ctx, t, f, a)
+	id, err := cl.AgentID(ctx, a)
+	require.NoError(t, err)
+	running, err := rig.Strays(a.WorkDir())
+	require.NoError(t, err)
+	require.NotEmpty(t, running)
+
+	require.NoError(t, a.PowerOff(ctx))
+	left, err := rig.Strays(a.WorkDir())
+	require.NoError(t, err)
+	assert.Empty(t, left)
+
+	require.NoError(t, a.Start())
+	assert.Equal(t, id.Value, waitID(ctx, t, cl, a, ""))
+	f.wait(ctx, t, "the task's end", func() bool { return f.status["task-1"].State != nil && terminal(*f.status["task-1"].State) })
+	f.offer(ctx, t, a.Hostname(), holdsVolume)
 }
 
 // waitID waits until the agent is active under an id other than not.

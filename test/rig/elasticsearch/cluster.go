@@ -154,8 +154,8 @@ func (c *Cluster) URLs() []string {
 	return urls
 }
 
-// WaitGreen waits until the cluster has all its running nodes and is green. It
-// gives up when a node ends.
+// WaitGreen waits until the cluster has all its running nodes, is green, and
+// every node answers. It gives up when a node ends.
 func (c *Cluster) WaitGreen(ctx context.Context) error { return c.wait(ctx, "green") }
 
 // WaitYellow is WaitGreen for health yellow or better.
@@ -177,17 +177,20 @@ func (c *Cluster) wait(ctx context.Context, status string) error {
 				return rig.Permanent(err)
 			}
 		}
-		var h struct {
-			Status   string `json:"status"`
-			Nodes    int    `json:"number_of_nodes"`
-			TimedOut bool   `json:"timed_out"`
-		}
 		path := fmt.Sprintf("/_cluster/health?wait_for_status=%s&wait_for_nodes=%d&timeout=5s", status, len(running))
-		if err := c.get(ctx, running[0], path, &h); err != nil {
-			return err
-		}
-		if h.TimedOut || h.Nodes != len(running) {
-			return fmt.Errorf("health %s with %d of %d nodes", h.Status, h.Nodes, len(running))
+		// A node joins before its HTTP interface is open, so each is asked.
+		for _, n := range running {
+			var h struct {
+				Status   string `json:"status"`
+				Nodes    int    `json:"number_of_nodes"`
+				TimedOut bool   `json:"timed_out"`
+			}
+			if err := c.get(ctx, n, path, &h); err != nil {
+				return fmt.Errorf("%s: %w", n.Name(), err)
+			}
+			if h.TimedOut || h.Nodes != len(running) {
+				return fmt.Errorf("%s: health %s with %d of %d nodes", n.Name(), h.Status, h.Nodes, len(running))
+			}
 		}
 		return nil
 	})
