@@ -6,7 +6,7 @@ VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 LDFLAGS   := -s -w -X main.buildVersion=$(VERSION)
 # Tools are run at pinned versions through the module proxy.
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
-GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.1.4
+GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 # Packages that need no external system.
 PURE := ./api/... ./cmd/... ./executor/... ./placement/... ./volumes/... ./scheduler/... ./test/arch/... ./test/scenario/... ./test/placement/...
 WORKLOAD ?= w-10k-10k

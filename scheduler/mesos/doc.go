@@ -22,5 +22,5 @@
 // Only message structs and codecs come from mesos-go: its client caps event
 // frames at 4 MiB, knows no heartbeat watchdog and misreads a stale stream id.
 // "Mesos rule N" in comments names a rule of the v1 API; they are collected in
-// docs/architecture.md.
+// docs/mesos-rules.md.
 package mesos
