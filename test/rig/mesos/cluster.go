@@ -58,6 +58,11 @@ func Start(ctx context.Context, r *rig.Rig, install Install, opts Options) (*Clu
 	if _, err := c.WaitLeader(ctx); err != nil {
 		return nil, err
 	}
+	if len(opts.ZooKeeper) > 0 {
+		if err := c.waitReplicas(ctx); err != nil {
+			return nil, err
+		}
+	}
 	return c, c.WaitAgents(ctx, len(opts.Agents))
 }
 

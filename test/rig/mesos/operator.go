@@ -3,6 +3,7 @@ package mesos
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,6 +105,35 @@ func (c *Cluster) WaitLeader(ctx context.Context) (*Master, error) {
 		return fmt.Errorf("the leader on port %d is none of this cluster's", port)
 	})
 	return leader, err
+}
+
+// waitReplicas waits until every master's copy of the registry can vote: until
+// then the death of one may leave the others without a quorum.
+func (c *Cluster) waitReplicas(ctx context.Context) error {
+	for _, m := range c.Masters() {
+		if err := rig.Eventually(ctx, every, "the replicated log of "+m.Name(), func(ctx context.Context) error {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.URL()+"/metrics/snapshot", nil)
+			if err != nil {
+				return err
+			}
+			resp, err := c.client.Do(req)
+			if err != nil {
+				return err
+			}
+			defer resp.Body.Close()
+			var metrics map[string]float64
+			if err := json.NewDecoder(io.LimitReader(resp.Body, maxAnswer)).Decode(&metrics); err != nil {
+				return err
+			}
+			if metrics["registrar/log/recovered"] != 1 {
+				return errors.New("it has not recovered")
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mastersEnded is an error when no master runs any more.

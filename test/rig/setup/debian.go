@@ -23,10 +23,6 @@ import (
 const minJava = 17
 
 const (
-	// jarDir is where Debian's packages put jars.
-	jarDir = "usr/share/java"
-	// classpathFile lists the jars of an unpacked ZooKeeper.
-	classpathFile = "classpath"
 	// maxManifest bounds the manifest of a jar.
 	maxManifest = 1 << 20
 )
@@ -58,25 +54,7 @@ func hasLibrary(file string) bool {
 	})
 }
 
-// findZooKeeper is the classpath of ZooKeeper: what package zookeeper finds, or
-// what fetchZooKeeper put into the cache.
-func findZooKeeper(cache string) (string, error) {
-	cp, err := zookeeper.Find()
-	if err == nil {
-		return cp, nil
-	}
-	b, readErr := os.ReadFile(filepath.Join(zookeeperDir(cache), classpathFile))
-	if readErr != nil {
-		return "", err
-	}
-	jars := strings.Fields(string(b))
-	for i, jar := range jars {
-		jars[i] = filepath.Join(zookeeperDir(cache), jarDir, jar)
-	}
-	return strings.Join(jars, ":"), nil
-}
-
-func zookeeperDir(cache string) string { return filepath.Join(cache, "zookeeper-debian") }
+func zookeeperDir(cache string) string { return filepath.Join(cache, zookeeper.CacheFolder) }
 
 // missingPackages lists the Debian packages of what is wanted, found missing by
 // what they provide: a tool from elsewhere serves as well.
@@ -101,7 +79,7 @@ func (s *session) missingPackages() []string {
 		}
 	}
 	if s.want.ZooKeeper {
-		_, err := findZooKeeper(s.cache)
+		_, err := zookeeper.FindIn(s.cache)
 		need("zookeeper", err == nil)
 		_, err = rig.FindJava(minJava, false)
 		need("openjdk-17-jdk-headless", err == nil)
@@ -180,11 +158,11 @@ func fetchZooKeeper(ctx context.Context, cache string) (err error) {
 		}
 	}
 	// Without a logging backend the server does not say why it failed.
-	jars, err := classpath(filepath.Join(root, jarDir), "zookeeper.jar", "slf4j-simple.jar")
+	jars, err := classpath(filepath.Join(root, zookeeper.JarDir), "zookeeper.jar", "slf4j-simple.jar")
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(root, classpathFile), []byte(strings.Join(jars, "\n")+"\n"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, zookeeper.ClasspathFile), []byte(strings.Join(jars, "\n")+"\n"), 0o644); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(zookeeperDir(cache)); err != nil {

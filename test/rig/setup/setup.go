@@ -13,6 +13,7 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/mesos"
+	"github.com/berthdata/berth/test/rig/zookeeper"
 )
 
 // DefaultElasticsearch is the version of the demo and the tests: it runs with
@@ -107,7 +108,7 @@ func (s *session) find() (missing []string) {
 		missing = append(missing, missingLibraries()...)
 	}
 	if s.want.ZooKeeper {
-		cp, err := findZooKeeper(s.cache)
+		cp, err := zookeeper.FindIn(s.cache)
 		if err != nil {
 			missing = append(missing, "zookeeper")
 		}
@@ -154,7 +155,7 @@ func (s *session) install(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := findZooKeeper(s.cache); s.want.ZooKeeper && err != nil {
+	if _, err := zookeeper.FindIn(s.cache); s.want.ZooKeeper && err != nil {
 		if err := s.step("zookeeper", "", func() error { return fetchZooKeeper(ctx, s.cache) }); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/berthdata/berth/test/rig/zookeeper"
 )
 
 // tools makes PATH a folder of scripts that append their name and arguments to
@@ -115,15 +117,12 @@ func TestClasspathFollowsManifests(t *testing.T) {
 }
 
 func TestUnpackedZooKeeperIsFound(t *testing.T) {
-	tools(t) // neither java nor a system's ZooKeeper is asked for
-	t.Setenv("JAVA_HOME", "")
+	t.Setenv("JAVA_HOME", t.TempDir())
 	cache := t.TempDir()
-	_, err := findZooKeeper(cache)
-	require.Error(t, err)
 	require.NoError(t, os.Mkdir(zookeeperDir(cache), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(zookeeperDir(cache), classpathFile), []byte("zookeeper.jar\na.jar\n"), 0o644))
-	cp, err := findZooKeeper(cache)
+	require.NoError(t, os.WriteFile(filepath.Join(zookeeperDir(cache), zookeeper.ClasspathFile), []byte("zookeeper.jar\na.jar\n"), 0o644))
+	cp, err := zookeeper.FindIn(cache)
 	require.NoError(t, err)
-	base := filepath.Join(zookeeperDir(cache), jarDir)
+	base := filepath.Join(zookeeperDir(cache), zookeeper.JarDir)
 	assert.Equal(t, filepath.Join(base, "zookeeper.jar")+":"+filepath.Join(base, "a.jar"), cp)
 }

@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/berthdata/berth/test/rig"
 )
 
 const (
@@ -39,13 +41,35 @@ const (
 	startAttempts = 5
 )
 
-// Find returns the class path of ZooKeeper: that of BERTH_ZOOKEEPER_CLASSPATH, or
-// of Debian's package. The error says how to install it.
+// Where a set-up without root leaves Debian's packages in the cache folder:
+// unpacked in CacheFolder, with their jars in JarDir below it, and those that a
+// class path needs named in ClasspathFile, one a line.
+const (
+	CacheFolder   = "zookeeper-debian"
+	JarDir        = "usr/share/java"
+	ClasspathFile = "classpath"
+)
+
+// Find is FindIn the rig's cache folder.
 func Find() (classpath string, err error) {
+	cache, err := rig.CacheDir()
+	if err != nil {
+		return "", err
+	}
+	return FindIn(cache)
+}
+
+// FindIn returns the class path of ZooKeeper: that of BERTH_ZOOKEEPER_CLASSPATH,
+// of what was unpacked into the cache folder because the system had none, or of
+// Debian's package. The error says how to install it.
+func FindIn(cache string) (classpath string, err error) {
 	if _, err := java(); err != nil {
 		return "", err
 	}
 	if classpath = os.Getenv(ClasspathVariable); classpath != "" {
+		return classpath, nil
+	}
+	if classpath = unpackedIn(cache); classpath != "" {
 		return classpath, nil
 	}
 	jar := filepath.Join(systemJars, "zookeeper.jar") // its manifest names the rest
@@ -54,6 +78,19 @@ func Find() (classpath string, err error) {
 	}
 	// Without a logging backend the server says nothing about why it failed.
 	return jar + ":" + filepath.Join(systemJars, "slf4j-simple.jar"), nil
+}
+
+// unpackedIn is the class path of the copy in the cache folder, "" without one.
+func unpackedIn(cache string) string {
+	list, err := os.ReadFile(filepath.Join(cache, CacheFolder, ClasspathFile))
+	if err != nil {
+		return ""
+	}
+	jars := strings.Fields(string(list))
+	for i, jar := range jars {
+		jars[i] = filepath.Join(cache, CacheFolder, JarDir, jar)
+	}
+	return strings.Join(jars, ":")
 }
 
 func java() (string, error) {
