@@ -53,7 +53,7 @@ to it. SIGTERM hands over: nodes go on running and the framework stays registere
 			if err != nil {
 				return err
 			}
-			o.Version = version
+			o.Version = version()
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
 			return runScheduler(ctx, o, log)
