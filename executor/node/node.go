@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,9 +40,9 @@ type Node struct {
 
 	mu       sync.Mutex
 	proc     *process.Process
-	config   string   // the node's config folder, once prepared
-	who      identity // its owner
-	seeds    []string // as last told; nil = not told
+	config   string    // the node's config folder, once prepared
+	who      identity  // its owner
+	seeds    []string  // as last told; nil = not told
 	deadline time.Time // of Stop; zero = not asked
 	stopped  chan struct{}
 }
@@ -222,14 +223,17 @@ func (n *Node) prepare(ctx context.Context) (plan, error) {
 
 var _ workload.Listener = (*Node)(nil)
 
-// Tell implements workload.Listener: it replaces the node's seed hosts, which a
-// node from 7.x on reads again whenever it looks for a master. Older ones read
-// theirs at the start only.
+// Tell implements workload.Listener: it replaces the seed hosts, which a node
+// from 6.8 on reads again whenever it looks for a master. An empty list is no
+// news: it could only make the node forget whom it knows.
 func (n *Node) Tell(m executor.Message) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if len(m.SeedHosts) == 0 || slices.Equal(m.SeedHosts, n.seeds) {
+		return
+	}
 	n.seeds = m.SeedHosts
-	if n.config != "" && n.seeds != nil {
+	if n.config != "" {
 		n.writeSeeds()
 	}
 }
@@ -237,7 +241,7 @@ func (n *Node) Tell(m executor.Message) {
 // writeSeeds replaces the file in one step: the node may read it at any moment.
 // The caller holds mu.
 func (n *Node) writeSeeds() {
-	if v, err := render.ParseVersion(n.es.Version); err != nil || v.Major < 7 {
+	if v, err := render.ParseVersion(n.es.Version); err != nil || !v.RereadsSeeds() {
 		return
 	}
 	path := filepath.Join(n.config, render.SeedsFile)

@@ -166,6 +166,33 @@ func TestNodeOfAnotherNameOnThePort(t *testing.T) {
 	f.phase(executor.PhaseJoined)
 }
 
+func TestNodeIsToldItsMasters(t *testing.T) {
+	f := newFixture(t, nodetest.Good)
+	seeds := func() string {
+		b, err := os.ReadFile(filepath.Join(f.sandbox, "config", "unicast_hosts.txt"))
+		require.NoError(t, err)
+		return string(b)
+	}
+	f.start().phase(executor.PhaseJoined)
+	require.Contains(t, seeds(), f.launch.Elasticsearch.SeedHosts[0])
+
+	f.node.Tell(executor.Message{SeedHosts: []string{"127.0.0.1:1", "127.0.0.1:2"}})
+	assert.Contains(t, seeds(), "127.0.0.1:1\n127.0.0.1:2\n")
+	f.node.Tell(executor.Message{})
+	assert.Contains(t, seeds(), "127.0.0.1:1\n127.0.0.1:2\n", "nothing does not replace what is known")
+}
+
+// What is told while the node is still being prepared is not lost.
+func TestNodeIsToldBeforeItStarts(t *testing.T) {
+	f := newFixture(t, nodetest.Good)
+	f.node = newNode(f.launch, workload.Env{Sandbox: f.sandbox, Log: zaptest.NewLogger(t)}, quick)
+	f.node.Tell(executor.Message{SeedHosts: []string{"127.0.0.1:9"}})
+	f.node.Run(t.Context(), func(s workload.Status) { f.node.Stop(5 * time.Second) })
+	b, err := os.ReadFile(filepath.Join(f.sandbox, "config", "unicast_hosts.txt"))
+	require.NoError(t, err)
+	assert.Contains(t, string(b), "127.0.0.1:9\n")
+}
+
 func TestStubbornNodeIsKilled(t *testing.T) {
 	f := newFixture(t, nodetest.Stubborn).start()
 	f.phase(executor.PhaseJoined)

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/executor/render"
 	"github.com/berthdata/berth/executor/workload"
 )
 
@@ -65,6 +66,65 @@ func realNode(t *testing.T, home, version string) {
 	log, err := os.ReadFile(filepath.Join(next, logFile))
 	require.NoError(t, err)
 	assert.Contains(t, string(log), "started", "the console is in the log")
+}
+
+// TestRealSeedsChange starts a data node that knows no master, and tells it of
+// one while it runs.
+func TestRealSeedsChange(t *testing.T) {
+	homes := os.Getenv("BERTH_TEST_ES_HOME")
+	if homes == "" {
+		t.Skip("BERTH_TEST_ES_HOME names no distribution")
+	}
+	for _, home := range filepath.SplitList(homes) {
+		version := strings.TrimPrefix(filepath.Base(home), "elasticsearch-")
+		if v, err := render.ParseVersion(version); err != nil || !v.RereadsSeeds() {
+			continue
+		}
+		t.Run(version, func(t *testing.T) {
+			start := func(name string, roles []string, seeds ...string) (*Node, <-chan executor.Report) {
+				sandbox := openTempDir(t)
+				require.NoError(t, os.Mkdir(filepath.Join(sandbox, "volume"), 0o755))
+				l := launchFor(t, version, home)
+				l.Elasticsearch.JavaHome = os.Getenv("BERTH_TEST_JAVA_HOME")
+				l.Elasticsearch.NodeName, l.Elasticsearch.Roles, l.Elasticsearch.SeedHosts = name, roles, seeds
+				l.Elasticsearch.InitialMasters = []string{"it-master-0"}
+				n := newNode(l, workload.Env{Sandbox: sandbox, Log: zaptest.NewLogger(t)}, defaultPace)
+				reports := make(chan executor.Report, 64)
+				ended := make(chan struct{})
+				go func() {
+					defer close(ended)
+					x := n.Run(context.Background(), func(s workload.Status) { reports <- s.Report })
+					t.Log(x.Message)
+				}()
+				t.Cleanup(func() { n.Stop(10 * time.Second); <-ended })
+				return n, reports
+			}
+			await := func(reports <-chan executor.Report, phase string) {
+				t.Helper()
+				deadline := time.After(2 * time.Minute)
+				for {
+					select {
+					case r := <-reports:
+						if r.Phase == phase {
+							return
+						}
+					case <-deadline:
+						t.Fatalf("never %s", phase)
+					}
+				}
+			}
+			master, up := start("it-master-0", []string{"master"})
+			await(up, executor.PhaseJoined)
+			unused := freePorts(t, 1)[0]
+			data, seen := start("it-data-0", []string{"data"}, net.JoinHostPort("127.0.0.1", strconv.Itoa(unused)))
+			// Its HTTP port opens without a master only after 30 s of trying.
+			await(seen, executor.PhaseAnswering)
+			begin := time.Now()
+			data.Tell(executor.Message{SeedHosts: []string{net.JoinHostPort("127.0.0.1", strconv.Itoa(master.es.TransportPort))}})
+			await(seen, executor.PhaseJoined)
+			t.Logf("joined %s after it was told", time.Since(begin).Round(time.Millisecond))
+		})
+	}
 }
 
 type realRun struct {

@@ -57,16 +57,21 @@ type Output struct {
 	Env   []string          // the whole environment but PATH, sorted
 }
 
-// SeedsFile holds the seed hosts of a node from 7.x on. It may be replaced while
-// the node runs (Elasticsearch's "file-based seed hosts provider").
+// SeedsFile holds the seed hosts of a node whose version RereadsSeeds. It may be
+// replaced while the node runs.
 const SeedsFile = "unicast_hosts.txt"
+
+// RereadsSeeds says whether the version has Elasticsearch's file-based seed
+// hosts provider built in; older ones read their seeds at the start only.
+func (v Version) RereadsSeeds() bool { return v.AtLeast(6, 8) }
 
 // Seeds is the content of SeedsFile: one host:port a line.
 func Seeds(hosts []string) string {
-	if len(hosts) == 0 {
-		return ""
+	var b strings.Builder
+	for _, h := range hosts {
+		b.WriteString(h + "\n")
 	}
-	return strings.Join(hosts, "\n") + "\n"
+	return b.String()
 }
 
 // Render makes the node's files and command. Errors name the field of the
@@ -97,7 +102,7 @@ func Render(in Input) (Output, error) {
 		Files: map[string]string{"elasticsearch.yml": yml},
 		Path:  in.Distribution.Home + "/bin/elasticsearch",
 	}
-	if v.Major >= 7 {
+	if v.RereadsSeeds() {
 		out.Files[SeedsFile] = Seeds(in.Node.SeedHosts)
 	}
 	if v.Major >= 5 {

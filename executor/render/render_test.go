@@ -161,6 +161,19 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
+func TestSeeds(t *testing.T) {
+	for _, version := range []string{"6.8.23", "7.3.2", "9.5.3"} {
+		out, err := Render(input(version))
+		require.NoError(t, err)
+		assert.Equal(t, "10.0.0.7:31001\n10.0.0.8:31001\n", out.Files[SeedsFile], version)
+		assert.NotContains(t, out.Files["elasticsearch.yml"], "10.0.0.8", "what cannot change is not where it could")
+	}
+	out, err := Render(input("6.7.2"))
+	require.NoError(t, err)
+	assert.NotContains(t, out.Files, SeedsFile)
+	assert.Contains(t, out.Files["elasticsearch.yml"], `discovery.zen.ping.unicast.hosts: ["10.0.0.7:31001","10.0.0.8:31001"]`)
+}
+
 func TestSecurity(t *testing.T) {
 	in := input("8.19.21")
 	assert.Equal(t, false, yml(t, in)["xpack.security.enabled"])

@@ -98,20 +98,24 @@ func rolesInto(s map[string]any, roles []string, v Version, d Distribution) {
 
 func discoveryInto(s map[string]any, in Input, v Version) {
 	e := in.Node
-	if v.Major >= 7 {
+	seeds, provider := "discovery.seed_hosts", "discovery.seed_providers"
+	if v.Major < 7 {
+		seeds, provider = "discovery.zen.ping.unicast.hosts", "discovery.zen.hosts_provider"
+		s["discovery.zen.minimum_master_nodes"] = e.MasterCount/2 + 1
+	}
+	s[seeds] = notNil(e.SeedHosts)
+	if v.RereadsSeeds() {
 		// From a file, since Elasticsearch reads it again at each round of
 		// discovery: the masters' addresses can change under a running node.
-		s["discovery.seed_providers"] = "file"
-		// Only a master-eligible node bootstraps, and only once: with the
-		// setting left in place a node that lost its volume could found a
-		// second cluster of the same name.
-		if len(e.InitialMasters) > 0 && slices.Contains(e.Roles, "master") {
-			s["cluster.initial_master_nodes"] = e.InitialMasters
-		}
-		return
+		// The empty list keeps it from trying the default ports of this host.
+		s[seeds], s[provider] = []string{}, "file"
 	}
-	s["discovery.zen.ping.unicast.hosts"] = notNil(e.SeedHosts)
-	s["discovery.zen.minimum_master_nodes"] = e.MasterCount/2 + 1
+	// Only a master-eligible node bootstraps, and only once: with the setting
+	// left in place a node that lost its volume could found a second cluster of
+	// the same name.
+	if v.Major >= 7 && len(e.InitialMasters) > 0 && slices.Contains(e.Roles, "master") {
+		s["cluster.initial_master_nodes"] = e.InitialMasters
+	}
 }
 
 var attributeName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
