@@ -256,7 +256,11 @@ func (a *agent) abandoned() error {
 // end asks the task to stop, or the loop when there is none.
 func (a *agent) end(grace time.Duration) {
 	a.shutdown = true
-	if a.task == nil || a.task.ended {
+	if a.task == nil {
+		return
+	}
+	if a.task.ended {
+		a.waitForAck()
 		return
 	}
 	a.task.killed = true

@@ -166,20 +166,23 @@ func (a *agent) exited(calls context.Context, x workload.Exit) {
 	a.log.Info("ended", zap.Stringer("state", state), zap.String("message", x.Message))
 	u := a.status(t.info.TaskID, state, x.Message)
 	a.push(calls, a.withReport(u, x.Report))
-	if a.shutdown && a.subscribed {
+	a.waitForAck()
+}
+
+// waitForAck bounds the wait for the acknowledgement of the task's end.
+func (a *agent) waitForAck() {
+	switch {
+	case a.shutdown:
 		// An agent that leaves its cluster takes no more updates of the
 		// frameworks that it shuts down (seen on Mesos 1.11.0): waiting for
 		// the acknowledgement would only hold it up.
 		a.leave = time.After(farewell)
-	}
-	if a.leave == nil {
+	case a.config.Checkpoint:
 		// A connected agent answers at once; one that is away has its recovery
 		// timeout to come back and hear of it.
-		patience := a.config.ShutdownGrace
-		if a.config.Checkpoint {
-			patience = max(patience, a.config.RecoveryTimeout)
-		}
-		a.leave = time.After(patience)
+		a.leave = time.After(max(a.config.ShutdownGrace, a.config.RecoveryTimeout))
+	default:
+		a.leave = time.After(a.config.ShutdownGrace)
 	}
 }
 

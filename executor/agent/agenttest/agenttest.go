@@ -161,7 +161,7 @@ func (a *Agent) Updates() []mesos.TaskStatus {
 }
 
 // WaitUpdate waits for an update of a task in a state and returns it.
-func (a *Agent) WaitUpdate(id string, state mesos.TaskState) mesos.TaskStatus {
+func (a *Agent) WaitUpdate(id string, state mesos.TaskState) *mesos.TaskStatus {
 	a.t.Helper()
 	var found mesos.TaskStatus
 	a.wait(fmt.Sprintf("%s of %s", state, id), func() bool {
@@ -173,7 +173,7 @@ func (a *Agent) WaitUpdate(id string, state mesos.TaskState) mesos.TaskStatus {
 		}
 		return false
 	})
-	return found
+	return &found
 }
 
 // WaitSubscription waits for the n-th subscription, from 1, and returns it.
@@ -183,6 +183,13 @@ func (a *Agent) WaitSubscription(n int) Subscription {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.subscriptions[n-1]
+}
+
+// Subscriptions is how many there were.
+func (a *Agent) Subscriptions() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.subscriptions)
 }
 
 // Wait waits until the updates so far satisfy a condition.
@@ -260,6 +267,14 @@ func (a *Agent) subscribe(w http.ResponseWriter, r *http.Request, sub *mesosexec
 		a.stream = s
 		a.subscriptions = append(a.subscriptions, record)
 	})
+	defer func() {
+		s.close()
+		a.set(func() {
+			if a.stream == s {
+				a.stream = nil
+			}
+		})
+	}()
 	for _, u := range record.Updates {
 		a.receive(u)
 	}
@@ -273,7 +288,6 @@ func (a *Agent) subscribe(w http.ResponseWriter, r *http.Request, sub *mesosexec
 		case <-s.end:
 			return
 		case <-r.Context().Done():
-			s.close()
 			return
 		}
 	}
