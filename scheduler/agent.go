@@ -252,7 +252,16 @@ func (c *Core) recogniseBound(s *slot, h *volumes.Holding) {
 // back under a new id (Mesos rule 48): the slot follows its data, once its old
 // task does not run there.
 func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
-	if !offered || h.Volume == nil {
+	if h.Volume == nil {
+		return
+	}
+	if !offered {
+		// Only seen: an offer must show that nothing uses it, so ask for one.
+		if s.elsewhere != a.id {
+			s.elsewhere = a.id
+			c.look[s.ID] = true
+			c.why("volume %s is on agent %s now, not on %s: asking for offers", s.ID, a.id, s.Bind.AgentID)
+		}
 		return
 	}
 	if s.live() && s.Task.State != state.TaskUnreachable {

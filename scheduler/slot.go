@@ -64,10 +64,13 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 	if t.State == state.TaskStaging {
 		at(c.askAgain(s, t.LaunchedAt))
 	}
-	if t.State == state.TaskUnreachable && s.elsewhere != "" {
-		// The volume is offered by its machine under a new agent id: nothing
-		// can be using it there, so the slot may go on in place.
-		return true
+	if t.State == state.TaskUnreachable {
+		// The machine may come back under a new agent id, which the master's
+		// own view shows first. An offer of the volume then says that nothing
+		// is using it there, and the slot goes on in place.
+		c.agentsWanted()
+		at(c.now.Add(agentsEvery))
+		return s.elsewhere != ""
 	}
 	if s.healthy() && s.Failures > 0 {
 		stable := t.HealthySince.Add(stableAfter)
