@@ -349,6 +349,7 @@ func (c *Core) answer(batches []*batch) {
 		}
 		switch {
 		case len(ops) > 0:
+			c.agentsWanted() // what is free there has changed
 			c.call(&sched.Call{Type: sched.Call_ACCEPT, Accept: &sched.Call_Accept{
 				OfferIDs: b.pool.Offers(), Operations: ops, Filters: refuseFor(refuse),
 			}})

@@ -151,6 +151,7 @@ func (c *Core) setTask(s *slot, st state.TaskState, healthy bool) {
 func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 	t := s.Task
 	neverRan := t.State == state.TaskStaging
+	c.agentsWanted() // what is free there has changed
 	c.setTask(s, state.TaskEnded, false)
 	s.elsewhere = ""
 	text := endText(st)
