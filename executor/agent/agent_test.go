@@ -263,13 +263,11 @@ func TestOneTaskOnly(t *testing.T) {
 	data, err := executor.Launch{Version: executor.LaunchVersion, Kind: "test", TaskID: taskID}.Encode()
 	require.NoError(t, err)
 	g.agent.Launch(taskID, data)
+	g.agent.Send(&mesosexec.Event{Type: mesosexec.Event_MESSAGE, Message: &mesosexec.Event_Message{Data: []byte(`{"seedHosts":["a:1"]}`)}})
+	<-g.runner.told // so the launch before it was handled
 	g.emit(executor.PhaseJoined, true)
-	g.agent.Wait("joined", func(u []mesos.TaskStatus) bool { return len(u) == 3 })
-	for _, s := range g.agent.Updates() {
-		if s.TaskID.Value == taskID {
-			assert.False(t, terminal(s.GetState()))
-		}
-	}
+	g.agent.WaitUpdate(taskID, mesos.TASK_RUNNING)
+	assert.Len(t, g.agent.Updates(), 3, "starting, the other's error, joined")
 }
 
 func TestGroupsAreRefused(t *testing.T) {
@@ -307,6 +305,7 @@ func TestAgentRestart(t *testing.T) {
 	g.emit(executor.PhaseStarting, false)
 	g.agent.Wait("running", func(u []mesos.TaskStatus) bool { return len(u) == 2 })
 	g.agent.Down()
+	g.agent.WaitKnock()
 	g.emit(executor.PhaseJoined, true)
 	g.emit(executor.PhaseAnswering, false)
 	g.running()
@@ -318,6 +317,7 @@ func TestAgentRestart(t *testing.T) {
 	g.runner.end("over")
 	assert.NoError(t, g.left())
 	assert.Equal(t, []string{"TASK_STARTING starting", "TASK_RUNNING starting", "TASK_RUNNING joined", "TASK_RUNNING answering", "TASK_FAILED exited"}, phases(g.agent.Updates()))
+	assert.Equal(t, 3, g.agent.UpdateCalls(), "what the subscription repeated is not sent besides")
 	assert.Empty(t, g.runner.graces, "nobody stopped it")
 }
 
@@ -373,7 +373,9 @@ func TestTaskEndsWhileTheAgentIsAway(t *testing.T) {
 	g := start(t, nil)
 	g.launch()
 	g.agent.Down()
+	g.agent.WaitKnock()
 	g.runner.end("died alone")
+	g.agent.WaitKnock()
 	g.running()
 	g.agent.Up()
 	assert.NoError(t, g.left())

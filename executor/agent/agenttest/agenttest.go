@@ -42,6 +42,8 @@ type Agent struct {
 	refuse        bool // refuses updates
 	subscriptions []Subscription
 	updates       []mesos.TaskStatus // in the order of arrival, each once
+	calls         int                // of UPDATE
+	knocks        int                // SUBSCRIBE calls that were refused while down
 	stream        *stream
 }
 
@@ -85,6 +87,15 @@ func (a *Agent) Down() { a.set(func() { a.down = true }); a.Drop() }
 
 // Up ends Down.
 func (a *Agent) Up() { a.set(func() { a.down = false }) }
+
+// WaitKnock waits until the executor tries to subscribe while the agent is down:
+// by then it knows that the agent was away.
+func (a *Agent) WaitKnock() {
+	a.t.Helper()
+	before := 0
+	a.set(func() { before = a.knocks })
+	a.wait("the executor to come back", func() bool { return a.knocks > before })
+}
 
 // Drop ends the present subscription.
 func (a *Agent) Drop() {
@@ -185,6 +196,14 @@ func (a *Agent) WaitSubscription(n int) Subscription {
 	return a.subscriptions[n-1]
 }
 
+// UpdateCalls is how many UPDATE calls were taken: what came with a SUBSCRIBE
+// call is not counted.
+func (a *Agent) UpdateCalls() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.calls
+}
+
 // Subscriptions is how many there were.
 func (a *Agent) Subscriptions() int {
 	a.mu.Lock()
@@ -227,6 +246,9 @@ func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	switch {
 	case down:
+		if call.Unmarshal(body) == nil && call.Type == mesosexec.Call_SUBSCRIBE {
+			a.set(func() { a.knocks++ })
+		}
 		http.Error(w, "Agent has not finished recovery", http.StatusServiceUnavailable)
 	case r.URL.Path != "/slave(7)/api/v1/executor":
 		http.Error(w, "no such process: "+r.URL.Path, http.StatusNotFound)
@@ -242,6 +264,7 @@ func (a *Agent) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not now", http.StatusServiceUnavailable)
 	case call.Type == mesosexec.Call_UPDATE:
 		w.WriteHeader(http.StatusAccepted)
+		a.set(func() { a.calls++ })
 		a.receive(call.Update.Status)
 	default:
 		http.Error(w, "not understood", http.StatusBadRequest)
