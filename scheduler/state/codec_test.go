@@ -53,9 +53,9 @@ func TestEncodeIsReadable(t *testing.T) {
 
 func TestDecodeOfEachVersion(t *testing.T) {
 	for stored, want := range map[string]pony{
-		`{"v":1,"kind":"ponies","body":{"title":"Star"}}`:                     {Name: "Star", Legs: 4},
-		`{"v":2,"kind":"ponies","body":{"name":"Star"}}`:                      {Name: "Star", Legs: 4},
-		`{"v":3,"kind":"ponies","body":{"name":"Star","legs":3}}`:             {Name: "Star", Legs: 3},
+		`{"v":1,"kind":"ponies","body":{"title":"Star"}}`:                    {Name: "Star", Legs: 4},
+		`{"v":2,"kind":"ponies","body":{"name":"Star"}}`:                     {Name: "Star", Legs: 4},
+		`{"v":3,"kind":"ponies","body":{"name":"Star","legs":3}}`:            {Name: "Star", Legs: 3},
 		" {\n \"v\": 3,\n \"kind\": \"ponies\", \"body\": {\"legs\": 3} }\n": {Legs: 3},
 	} {
 		got, err := ponies.Decode("ponies/star", []byte(stored))
@@ -72,11 +72,11 @@ func TestDecodeRefuses(t *testing.T) {
 	}{
 		`{"v":4,"kind":"ponies","body":{"wings":2}}`: {ErrNewerSchema,
 			"ponies/star: written by a newer Berth (ponies v4, this build reads up to v3): a downgrade is refused; start the newer version or restore a backup"},
-		`{"v":4,"kind":"ponies","body":null}`:                            {ErrNewerSchema, "ponies v4"},
-		``:                                                               {ErrDamaged, "no JSON value"},
-		`{`:                                                              {ErrDamaged, "unexpected EOF"},
-		`null`:                                                           {ErrDamaged, `kind ""`},
-		`[]`:                                                             {ErrDamaged, "envelope"},
+		`{"v":4,"kind":"ponies","body":null}`: {ErrNewerSchema, "ponies v4"},
+		``:                                    {ErrDamaged, "no JSON value"},
+		`{`:                                   {ErrDamaged, "unexpected EOF"},
+		`null`:                                {ErrDamaged, `kind ""`},
+		`[]`:                                  {ErrDamaged, "envelope"},
 		`{"v":3,"kind":"ponies","body":{"name":"Star"}}{}`:               {ErrDamaged, "data after"},
 		`{"v":3,"kind":"ponies","body":{"name":"Star"}} x`:               {ErrDamaged, "data after"},
 		`{"v":3,"kind":"ponies","body":{"name":"Star"},"x":1}`:           {ErrDamaged, `unknown field "x"`},

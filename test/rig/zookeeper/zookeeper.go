@@ -104,10 +104,13 @@ func java() (string, error) {
 	return path, nil
 }
 
-// Require skips the test when there is no ZooKeeper, or fails it if
-// BERTH_TEST_REQUIRE_REAL is 1.
+// Require skips the test with -short, and when there is no ZooKeeper, which is a
+// failure if BERTH_TEST_REQUIRE_REAL is 1.
 func Require(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a real ZooKeeper: not with -short")
+	}
 	if _, err := Find(); err != nil {
 		if os.Getenv(RequireVariable) == "1" {
 			t.Fatalf("%s=1: %v", RequireVariable, err)
