@@ -108,13 +108,15 @@ func pickJava(pattern string, oldest, newest int) (home string, major int, seen 
 	dirs, _ := filepath.Glob(pattern)
 	var found []string
 	for _, dir := range dirs {
+		// Links such as default-java may be pointed elsewhere while a node runs.
+		if info, err := os.Lstat(dir); err != nil || info.Mode()&os.ModeSymlink != 0 {
+			continue
+		}
 		m, err := javaMajor(dir)
 		if err != nil {
 			continue
 		}
-		if info, err := os.Lstat(dir); err == nil && info.Mode()&os.ModeSymlink == 0 {
-			found = append(found, fmt.Sprintf("%d (%s)", m, dir))
-		}
+		found = append(found, fmt.Sprintf("%d (%s)", m, dir))
 		if m >= oldest && (newest == 0 || m <= newest) && (home == "" || m < major) {
 			home, major = dir, m
 		}

@@ -341,6 +341,7 @@ func TestPickJava(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name, "release"), []byte(release), 0o644))
 	}
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "no-java"), 0o755))
+	require.NoError(t, os.Symlink(filepath.Join(dir, "jdk-17"), filepath.Join(dir, "default-java")))
 	for _, tc := range []struct {
 		oldest, newest, want int
 	}{{17, 23, 17}, {18, 23, 21}, {21, 0, 21}, {22, 23, 0}, {8, 0, 8}, {26, 0, 0}} {
