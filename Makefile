@@ -3,7 +3,7 @@
 GO        ?= go
 BIN       := bin
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS   := -s -w -X main.buildVersion=$(VERSION)
+LDFLAGS   := -s -w -X main.buildVersion=$(VERSION) -X main.version=$(VERSION)
 # Tools are run at pinned versions through the module proxy.
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
