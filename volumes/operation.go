@@ -73,29 +73,3 @@ func Release(h Holding, keepVolume bool) (destroy, unreserve []mesos.Resource) {
 	}
 	return destroy, unreserve
 }
-
-// Split parts cpu and mem off a task's resources, for its executor, which Mesos
-// accounts apart from the task. part is as much of them as there is.
-func Split(task []mesos.Resource, cpu, mem Amount) (part, rest []mesos.Resource) {
-	for _, r := range task {
-		want := &cpu
-		switch r.Name {
-		case nameCPUs:
-		case nameMem:
-			want = &mem
-		default:
-			rest = append(rest, r)
-			continue
-		}
-		have := scalarOf(&r)
-		cut := max(0, min(have, *want))
-		*want -= cut
-		if cut > 0 {
-			part = append(part, scalar(r.Name, cut, r.Reservations))
-		}
-		if have > cut {
-			rest = append(rest, scalar(r.Name, have-cut, r.Reservations))
-		}
-	}
-	return part, rest
-}

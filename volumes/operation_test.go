@@ -63,18 +63,3 @@ func TestReleaseLeavesForeignReservationsAlone(t *testing.T) {
 		assert.Empty(t, unreserve)
 	}
 }
-
-func TestSplitPartsTheExecutorsShare(t *testing.T) {
-	task := []mesos.Resource{scalar("cpus", 1, static("db"), reserved("s")), scalar("cpus", 1, reserved("s")),
-		scalar("mem", 64, reserved("s")), portsWith([]uint64{1, 2}, reserved("s"))}
-	part, rest := volumes.Split(task, volumes.FromFloat(1.25), volumes.Units(32))
-	requireText(t, "part", `cpus(db)(db/search s): 1
-		cpus(db/search s): 0.25
-		mem(db/search s): 32`, part)
-	requireText(t, "rest", `cpus(db/search s): 0.75
-		mem(db/search s): 32
-		ports(db/search s): 1-2`, rest)
-	part, rest = volumes.Split(task[:1], volumes.Units(5), 0)
-	requireText(t, "no more than there is", "cpus(db)(db/search s): 1", part)
-	assert.Empty(t, rest)
-}
