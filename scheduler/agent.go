@@ -151,24 +151,27 @@ func (c *Core) settleUnsure(e AgentsObserved, held map[string]map[string]volumes
 	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
 		s := c.slots[id]
 		b := s.Bind
-		if b == nil || s.live() || e.AskedAt.Before(b.Since.Add(witnessLag)) {
+		if b == nil || s.live() || e.AskedAt.Before(s.UpdatedAt.Add(witnessLag)) {
 			continue
 		}
-		unsure := b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != ""
+		// A slot that is to be released and whose reservation an operation of
+		// ours, or somebody else, has removed meanwhile is in no offer either.
+		gone := s.Want != state.WantRun && s.Release == nil && b.Reserved == state.KnownYes
+		unsure := gone || b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != ""
 		labels, known := held[b.AgentID]
 		if !unsure || !known {
 			continue
 		}
 		h, reserved := labels[s.ID]
-		b.ReserveOp, b.CreateOp = "", ""
-		switch {
-		case !reserved:
-			b.Reserved, b.Volume = state.KnownNo, state.KnownNo
-		case h.Volume == nil:
-			b.Reserved, b.Volume = state.KnownYes, state.KnownNo
-		default:
-			b.Reserved, b.Volume = state.KnownYes, state.KnownYes
+		volume := knownIf(h.Volume != nil)
+		rest := knownIf(reserved)
+		if s.Want != state.WantRun && h.Volume != nil {
+			rest = knownIf(h.CPU > 0 || h.Mem > 0 || len(h.Ports) > 0)
 		}
+		if b.Reserved == rest && b.Volume == volume && b.ReserveOp == "" && b.CreateOp == "" {
+			continue
+		}
+		b.Reserved, b.Volume, b.ReserveOp, b.CreateOp = rest, volume, "", ""
 		c.why("the master's own view settles %s on agent %s: reserved %s, volume %s", s.ID, b.AgentID, b.Reserved, b.Volume)
 		c.touch(s)
 	}

@@ -106,6 +106,8 @@ type slot struct {
 	// refusedLife is the life whose RESERVE or CREATE was refused: the end of its
 	// task is a consequence, not a failure of its own.
 	refusedLife int64
+	// drops counts lives in a row that Mesos dropped before they ran.
+	drops int
 	// elsewhere is the agent that offers this slot's volume under another id.
 	elsewhere string
 	// seeds are the seed hosts that the running node was last told, seedsAt when.

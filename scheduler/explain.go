@@ -1,6 +1,9 @@
 package scheduler
 
 import (
+	"maps"
+	"slices"
+
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/placement"
 	"github.com/berthdata/berth/scheduler/state"
@@ -47,7 +50,8 @@ func (c *Core) explainSlot(space *placement.Space, s *slot) v1.NodeExplanation {
 // wholeSpace holds every known agent with what is free on it for a cluster.
 func (c *Core) wholeSpace(cl *cluster) *placement.Space {
 	space := placement.NewSpace()
-	for _, a := range c.agents {
+	for _, id := range slices.Sorted(maps.Keys(c.agents)) {
+		a := c.agents[id]
 		pool, err := volumes.NewPoolFromResources(cl.Spec.Spec.Role, c.cfg.Principal, a.free)
 		if err != nil {
 			continue

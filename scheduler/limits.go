@@ -61,6 +61,9 @@ const (
 	// avoidFor is how long a slot keeps away from such an agent; it decays.
 	avoidFor = 10 * time.Minute
 
+	// maxRounds bounds how often one step looks at slots and clusters in turn;
+	// three rounds settle everything that is known to happen.
+	maxRounds = 20
 	// maxUnknown bounds the lists of unknown tasks and reservations.
 	maxUnknown = 1000
 	// maxMessage bounds a message that is kept in a record, in bytes.

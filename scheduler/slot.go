@@ -57,12 +57,12 @@ func (c *Core) settleSlot(s *slot) {
 // settleLive looks after a slot whose task runs or may run.
 func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 	t := s.Task
+	if t.State == state.TaskStaging {
+		at(c.askAgain(s, t.LaunchedAt))
+	}
 	if s.Want != state.WantRun {
 		c.kill(s, at)
 		return false
-	}
-	if t.State == state.TaskStaging {
-		at(c.askAgain(s, t.LaunchedAt))
 	}
 	if t.State == state.TaskUnreachable {
 		// The machine may come back under a new agent id, which the master's
@@ -182,8 +182,12 @@ func (s *slot) releasedButVolume() bool {
 // released ends a slot that holds nothing any more.
 func (c *Core) released(s *slot) {
 	c.why("%s holds nothing any more: its record is removed", s.ID)
-	if s.Order != nil && s.Bind != nil {
+	switch {
+	case s.Bind == nil:
+	case s.Order != nil:
 		c.publish("VolumeDestroyed", s.Owner, s.Name, "volume %s on %s is destroyed", s.ID, s.Bind.Hostname)
+	case s.Bind.HasData:
+		c.publish("VolumeLost", s.Owner, s.Name, "volume %s is not on %s any more, and no order of Berth's destroyed it", s.ID, s.Bind.Hostname)
 	}
 	c.remove(s)
 }
@@ -226,6 +230,15 @@ func (c *Core) failed(s *slot, why string) {
 	s.LastFailure = clip(why)
 	s.NotBefore = c.now.Add(backoff(s.Failures))
 	c.touch(s)
+}
+
+// dropped notes a life that never ran through no fault of the node. The first
+// such try is repeated at once, further ones in a row with back-off.
+func (c *Core) dropped(s *slot) {
+	s.drops++
+	if s.drops > 1 {
+		s.NotBefore = c.now.Add(backoff(s.drops - 1))
+	}
 }
 
 // backoff is the wait after the n-th failure in a row: 1 s, doubling, 5 min at most.

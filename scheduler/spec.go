@@ -143,8 +143,9 @@ func (c *Core) refusals(old *cluster, spec v1.Cluster) []v1.FieldError {
 	if r >= plan.Replicas(old.Spec.Spec) {
 		return fields
 	}
-	for machine, n := range old.perMachine() {
-		if n > r {
+	count := old.perMachine()
+	for _, machine := range slices.Sorted(maps.Keys(count)) {
+		if n := count[machine]; n > r {
 			fields = append(fields, v1.FieldError{Field: "spec.replicas", Message: fmt.Sprintf("machine %s holds %d nodes of this cluster; with %d replicas the host rule allows %d", machine, n, r, r)})
 			break
 		}

@@ -77,23 +77,17 @@ func (c *Core) settle() Decision {
 			c.lookOwners[name] = true
 		}
 	}
-	// Clusters first: they make and retire slots. A slot that changes may
-	// change its cluster's phase, so clusters are looked at once more after.
-	c.settleClusters()
-	for len(c.look) > 0 {
-		ids := slices.Sorted(maps.Keys(c.look))
-		clear(c.look)
-		for _, id := range ids {
-			if s := c.slots[id]; s != nil {
-				c.settleSlot(s)
-				c.lookOwners[s.Owner] = true
-			} else {
-				c.agenda.set(id, time.Time{})
-				delete(c.wanting, id)
-			}
+	// Clusters make and retire slots, and slots that change may change their
+	// cluster's phase: both are looked at in turn until nothing is left.
+	for round := 0; len(c.look)+len(c.lookOwners) > 0; round++ {
+		if round == maxRounds {
+			c.why("still unsettled after %d rounds: going on in the next step", round)
+			c.wakeAt(c.now.Add(time.Second))
+			break
 		}
+		c.settleClusters()
+		c.settleSlotsOf(c.look)
 	}
-	c.settleClusters()
 	c.settleReconciliation()
 	c.settleDemand()
 	c.settleAgents()
@@ -105,6 +99,21 @@ func (c *Core) settle() Decision {
 	c.wakeAt(c.agenda.next())
 	c.out.Wake = c.wake
 	return c.out
+}
+
+// settleSlotsOf settles the slots to be looked at, in the order of their ids.
+func (c *Core) settleSlotsOf(look map[string]bool) {
+	ids := slices.Sorted(maps.Keys(look))
+	clear(look)
+	for _, id := range ids {
+		if s := c.slots[id]; s != nil {
+			c.settleSlot(s)
+			c.lookOwners[s.Owner] = true
+		} else {
+			c.agenda.set(id, time.Time{})
+			delete(c.wanting, id)
+		}
+	}
 }
 
 func (c *Core) settleClusters() {

@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"encoding/json"
 	"fmt"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -97,12 +96,13 @@ func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 
 func (c *Core) taskRuns(s *slot, st mesos.TaskStatus) {
 	t := s.Task
-	var report executor.Report
-	if len(st.Data) > 0 {
-		// A report that cannot be read changes nothing: the state alone counts.
-		_ = json.Unmarshal(st.Data, &report)
+	report, err := executor.DecodeReport(st.Data)
+	if err != nil {
+		// It changes nothing: the state alone counts.
+		c.why("the report of %s cannot be read: %v", t.ID, err)
 	}
 	was, wasHealthy := t.State, t.Healthy
+	s.drops = 0
 	switch {
 	case st.GetState() == mesos.TASK_STARTING && t.State != state.TaskRunning:
 		c.setTask(s, state.TaskStarting, false)
@@ -165,6 +165,7 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 		// wrong with the node (Mesos rules 20 and 46).
 		if neverRan {
 			c.doubtReservation(s)
+			c.dropped(s)
 		}
 		c.publish("LaunchLost", s.Owner, s.Name, "%s did not start or is gone (%s): trying again", t.ID, text)
 	case neverRan && s.refusedLife == t.Life:
