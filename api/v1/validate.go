@@ -91,7 +91,8 @@ func (w *validator) cluster(c *Cluster) {
 		return
 	}
 	seen := map[string]int{}
-	rolesKnown := true
+	// A set whose count is wrong is reported for that, not for its masters.
+	rolesKnown, master := true, false
 	for i := range s.NodeSets {
 		n := &s.NodeSets[i]
 		path := index("spec.nodeSets", i)
@@ -102,11 +103,12 @@ func (w *validator) cluster(c *Cluster) {
 		}
 		w.nodeSet(path, n)
 		rolesKnown = rolesKnown && n.Roles != nil
+		master = master || n.HasRole(RoleMaster)
 	}
 	if total := s.TotalNodes(); total > MaxClusterNodes {
 		w.add("spec.nodeSets", "wants %d nodes in all, at most %d are allowed", total, MaxClusterNodes)
 	}
-	if rolesKnown && s.MasterNodes() == 0 {
+	if rolesKnown && !master {
 		w.add("spec.nodeSets", "no node is master-eligible: give at least one node set the role master")
 	}
 }
