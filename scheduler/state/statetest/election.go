@@ -141,6 +141,16 @@ func newerEpochFences(t *testing.T, b *Backend) {
 	assert.Equal(t, map[state.Key][]byte{"slots/a": []byte("1"), "slots/b": []byte("1")}, load(t, next))
 }
 
+// newerEpochStopsLoad: what a deposed leader would read may be half of what its
+// successor is writing.
+func newerEpochStopsLoad(t *testing.T, b *Backend) {
+	_, lease := lead(t, b)
+	b.Usurp(t)
+	_, err := lease.Store().Load(t.Context())
+	require.ErrorIs(t, err, state.ErrFenced)
+	awaitDone(t, lease)
+}
+
 func expiry(t *testing.T, b *Backend) {
 	first, lease := lead(t, b)
 	if first.Expire == nil {

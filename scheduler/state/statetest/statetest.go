@@ -60,6 +60,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) *Backend) {
 		{"CloseResigns", closeResigns},
 		{"ResignedLeaseWritesNothing", resignedLease},
 		{"NewerEpochFences", newerEpochFences},
+		{"NewerEpochStopsLoad", newerEpochStopsLoad},
 		{"ExpiredSessionEndsTheLease", expiry},
 		{"OutageThenReturn", outage},
 		{"LostAnswerThenRepeat", lostAnswer},

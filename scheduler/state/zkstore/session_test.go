@@ -141,6 +141,30 @@ func TestCampaignWaitsForZooKeeper(t *testing.T) {
 	}
 }
 
+// TestWaitingCandidateGivesUpADeadSession: a client that cannot connect is never
+// told that its session has expired. It must dial anew, because only then are host
+// names resolved again.
+func TestWaitingCandidateGivesUpADeadSession(t *testing.T) {
+	server := zookeeper.Run(t, zookeeper.Options{Tick: tick})
+	win(t, newElectorAt(t, Options{Servers: server.Addr}))
+	p := newProxy(t, server.Addr)
+	e := newElectorAt(t, Options{Servers: p.addr(), SessionTimeout: minSessionTimeout})
+	s, err := dial(t.Context(), e.t)
+	require.NoError(t, err)
+	t.Cleanup(s.close)
+	own, err := s.conn.CreateProtectedEphemeralSequential(e.t.layout.election()+"/c-", nil, e.t.acl)
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- e.awaitTurn(t.Context(), s, own) }()
+	p.set(func() { p.away = true })
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, errStartAgain)
+	case <-time.After(statetest.Patience):
+		require.FailNow(t, "still waiting")
+	}
+}
+
 // TestWaitingCandidateOutlastsItsSession: it starts again, and wins in the end.
 func TestWaitingCandidateOutlastsItsSession(t *testing.T) {
 	server := zookeeper.Run(t, zookeeper.Options{Tick: tick})

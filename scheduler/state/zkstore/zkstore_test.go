@@ -192,7 +192,9 @@ func TestAuthKeepsOthersOut(t *testing.T) {
 	}
 	for _, auth := range []string{"", "berth:wrong"} {
 		intruder := newElectorAt(t, Options{Servers: server.Addr, Auth: auth})
-		_, err := intruder.Campaign(t.Context(), "http://intruder.example")
+		ctx, cancel := context.WithTimeout(t.Context(), statetest.Patience)
+		_, err := intruder.Campaign(ctx, "http://intruder.example")
+		cancel()
 		require.ErrorContains(t, err, "credentials")
 		require.ErrorIs(t, err, zk.ErrNoAuth)
 		_, err = intruder.Leader(t.Context())
