@@ -182,7 +182,12 @@ func (p *Process) Stop(ctx context.Context, sig syscall.Signal, grace time.Durat
 
 // Pause stops the process's clock (SIGSTOP): it keeps its connections and
 // answers nothing, as a machine that hangs.
-func (p *Process) Pause() error { return p.Signal(syscall.SIGSTOP) }
+func (p *Process) Pause() error {
+	if !p.Running() {
+		return os.ErrProcessDone
+	}
+	return Freeze(p.PID())
+}
 
 // Resume ends Pause.
 func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }

@@ -356,7 +356,14 @@ func (s *Server) Stop() error { return s.terminate(syscall.SIGTERM) }
 func (s *Server) Kill() error { return s.terminate(syscall.SIGKILL) }
 
 // Pause freezes the process: connections stay open and nothing answers.
-func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
+func (s *Server) Pause() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return fmt.Errorf("zookeeper %s is stopped", s.Addr)
+	}
+	return rig.Freeze(s.cmd.Process.Pid)
+}
 
 // Resume ends a Pause.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
