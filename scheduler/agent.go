@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -95,7 +94,7 @@ func (c *Core) settleAgents() {
 // operations did, which needs no offer (Mesos rule 55).
 func (c *Core) agentsObserved(e AgentsObserved) {
 	seen := map[string]bool{}
-	held := map[string]map[string]volumes.Holding{}
+	c.held, c.observedAt = c.holdingsOf(e), e.AskedAt
 	for i := range e.Agents {
 		o := &e.Agents[i]
 		a := c.agents[o.ID]
@@ -113,76 +112,14 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 		a.attributes = placement.AttributesOf(o.Hostname, o.Attributes)
 		a.machine = c.machineOf(a)
 		a.free, a.full = volumes.Subtract(o.Total, o.Used), true
-		held[o.ID] = c.heldOn(o.Total)
-		c.recognise(a, slices.Collect(maps.Values(held[o.ID])), false)
+		c.recognise(a, slices.Clone(c.held.byAgent[o.ID]), false)
 	}
 	for id := range c.agents {
 		if !seen[id] {
 			delete(c.agents, id)
 		}
 	}
-	c.observedAt = e.AskedAt
-	c.settleUnsure(e, held)
-}
-
-// heldOn lists by label what is reserved for any of our roles on an agent.
-func (c *Core) heldOn(total []mesos.Resource) map[string]volumes.Holding {
-	held := map[string]volumes.Holding{}
-	for _, role := range c.cfg.Roles {
-		// A pool of one role skips what other roles hold.
-		pool, err := volumes.NewPoolFromResources(role, c.cfg.Principal, total)
-		if err != nil {
-			c.why("the resources of an agent cannot be read: %v", err)
-			continue
-		}
-		for _, h := range pool.Held() {
-			if !h.Foreign {
-				held[h.Label] = h
-			}
-		}
-	}
-	return held
-}
-
-// settleUnsure resolves what a lost answer left open: a full view of the agent,
-// asked for well after the operation was sent, that does not show the
-// reservation proves that it was never made (Mesos rule 38).
-func (c *Core) settleUnsure(e AgentsObserved, held map[string]map[string]volumes.Holding) {
-	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
-		s := c.slots[id]
-		b := s.Bind
-		if b == nil || s.live() || e.AskedAt.Before(s.UpdatedAt.Add(witnessLag)) {
-			continue
-		}
-		// A slot that is to be released and whose reservation an operation of
-		// ours, or somebody else, has removed meanwhile is in no offer either.
-		gone := s.Want != state.WantRun && s.Release == nil && b.Reserved == state.KnownYes
-		unsure := gone || b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != ""
-		labels, known := held[b.AgentID]
-		if !unsure || !known {
-			continue
-		}
-		h, reserved := labels[s.ID]
-		volume := knownIf(h.Volume != nil)
-		rest := knownIf(reserved)
-		if s.Want != state.WantRun && h.Volume != nil {
-			rest = knownIf(h.CPU > 0 || h.Mem > 0 || len(h.Ports) > 0)
-		}
-		if b.Reserved == rest && b.Volume == volume && b.ReserveOp == "" && b.CreateOp == "" {
-			continue
-		}
-		b.Reserved, b.Volume, b.ReserveOp, b.CreateOp = rest, volume, "", ""
-		c.why("the master's own view settles %s on agent %s: reserved %s, volume %s", s.ID, b.AgentID, b.Reserved, b.Volume)
-		c.touch(s)
-	}
-}
-
-// unknownHolding is a reservation with a label of Berth's kind that no record
-// explains. It is listed and left alone.
-type unknownHolding struct {
-	agentID, hostname string
-	size              volumes.Amount
-	volume            bool
+	c.settleWitness(e)
 }
 
 // recognise compares what an agent shows under our labels with the records.
@@ -194,15 +131,9 @@ func (c *Core) recognise(a *agent, held []volumes.Holding, offered bool) {
 		if h.Foreign {
 			continue
 		}
-		s := c.slots[h.Label]
-		if s == nil {
-			if len(c.unknownLabels) < maxUnknown {
-				c.unknownLabels[h.Label] = unknownHolding{agentID: a.id, hostname: a.hostname, size: h.Disk, volume: h.Volume != nil}
-			}
-			continue
-		}
-		delete(c.unknownLabels, h.Label)
-		c.recogniseSlot(a, s, h, offered)
+		if s := c.slots[h.Label]; s != nil {
+			c.recogniseSlot(a, s, h, offered)
+		} // a label that no record explains is for the ledger alone
 	}
 }
 

@@ -188,6 +188,7 @@ func (c *Core) judge(cl *cluster) {
 		c.setCondition(cl, "NodesHealthy", "True", "AllJoined", "")
 	}
 	c.judgeHostRule(cl)
+	c.judgeVolumes(cl)
 	c.judgeElastic(cl)
 	c.judgePhase(cl, n)
 }

@@ -70,8 +70,8 @@ type Core struct {
 	agentsAsked  time.Time
 	agentsSoon   bool
 
-	unknownTasks  map[string]string // task id → last state, never killed
-	unknownLabels map[string]unknownHolding
+	unknownTasks map[string]string // task id → last state, never killed
+	held         holdings
 
 	// agenda says what needs a look when; wanting are the slots that need an
 	// offer now, by id.
@@ -106,6 +106,8 @@ type slot struct {
 	// refusedLife is the life whose RESERVE or CREATE was refused: the end of its
 	// task is a consequence, not a failure of its own.
 	refusedLife int64
+	// missing: a full view of its agent does not show what is on record.
+	missing bool
 	// drops counts lives in a row that Mesos dropped before they ran.
 	drops int
 	// elsewhere is the agent that offers this slot's volume under another id.
@@ -141,16 +143,15 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 		return nil, fmt.Errorf("scheduler: no Mesos role is configured")
 	}
 	c := &Core{
-		cfg:           cfg,
-		clusters:      map[string]*cluster{},
-		slots:         map[string]*slot{},
-		agents:        map[string]*agent{},
-		unknownTasks:  map[string]string{},
-		unknownLabels: map[string]unknownHolding{},
-		agenda:        newAgenda(),
-		wanting:       map[string]bool{},
-		look:          map[string]bool{},
-		lookOwners:    map[string]bool{},
+		cfg:          cfg,
+		clusters:     map[string]*cluster{},
+		slots:        map[string]*slot{},
+		agents:       map[string]*agent{},
+		unknownTasks: map[string]string{},
+		agenda:       newAgenda(),
+		wanting:      map[string]bool{},
+		look:         map[string]bool{},
+		lookOwners:   map[string]bool{},
 	}
 	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
 	for _, key := range slices.Sorted(maps.Keys(records)) {

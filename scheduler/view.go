@@ -123,6 +123,8 @@ func (s *slot) display() string {
 
 func (s *slot) message() string {
 	switch {
+	case s.missing && !s.live():
+		return "its reservation or volume is not on agent " + s.Bind.AgentID + " any more, and Berth did not remove it"
 	case s.live() && s.Task.Message != "" && !s.healthy():
 		return s.Task.Message
 	case !s.live() && s.LastFailure != "":
@@ -256,49 +258,6 @@ func (c *Core) Agents() []v1.AgentView {
 	return out
 }
 
-// Volumes lists every volume on record, and reservations that none explains.
-func (c *Core) Volumes() []v1.VolumeView {
-	out := make([]v1.VolumeView, 0, len(c.slots))
-	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
-		s := c.slots[id]
-		if s.Bind == nil {
-			continue
-		}
-		v := v1.VolumeView{
-			ID: s.ID, Class: s.class(), Cluster: s.Owner, Node: s.Name,
-			AgentID: s.Bind.AgentID, Hostname: s.Bind.Hostname, SizeMiB: s.Bind.DiskMiB.Float(), Message: s.message(),
-		}
-		if s.Want == state.WantRetain || s.Want == state.WantDestroy {
-			at := s.RetainUntil
-			v.RetainTo = &at
-			if s.Order != nil {
-				v.DestroyAt = &at
-			}
-		}
-		out = append(out, v)
-	}
-	for _, label := range slices.Sorted(maps.Keys(c.unknownLabels)) {
-		u := c.unknownLabels[label]
-		out = append(out, v1.VolumeView{
-			ID: label, Class: "orphan", AgentID: u.agentID, Hostname: u.hostname, SizeMiB: u.size.Float(),
-			Message: "no record explains this reservation; it is left alone",
-		})
-	}
-	return out
-}
-
-func (s *slot) class() string {
-	switch s.Want {
-	case state.WantNothing:
-		return "missing"
-	case state.WantRetain:
-		return "retained"
-	case state.WantDestroy:
-		return "destroying"
-	}
-	return "owned"
-}
-
 // Connected reports whether the core holds a subscription, and whether every
 // task has answered since.
 func (c *Core) Connected() (subscribed, reconciled bool) {
@@ -318,7 +277,7 @@ type Stats struct {
 func (c *Core) Stats() Stats {
 	st := Stats{
 		Clusters: len(c.clusters), Slots: len(c.slots), Wanting: len(c.wanting), Agents: len(c.agents),
-		UnknownTasks: len(c.unknownTasks), UnknownLabels: len(c.unknownLabels), Unanswered: len(c.reconcile.waiting),
+		UnknownTasks: len(c.unknownTasks), UnknownLabels: c.held.orphans, Unanswered: len(c.reconcile.waiting),
 		SlotStates: map[string]int{}, ClusterPhases: map[string]int{},
 	}
 	for _, s := range c.slots {
