@@ -27,8 +27,12 @@ func (r *Runner) commitLoop(ctx context.Context) error {
 		case d := <-r.decisions:
 			group = r.group(d)
 		}
-		if err := r.commit(ctx, writesOf(group)); err != nil {
+		durable, err := r.commit(ctx, writesOf(group))
+		if err != nil {
 			return err
+		}
+		if !durable {
+			return nil // stopping: nothing of an uncertain group may leave
 		}
 		for _, d := range group {
 			// The lease may have ended while the store answered: what is
@@ -83,10 +87,11 @@ func writesOf(group []decided) []state.Write {
 }
 
 // commit repeats a commit until it works or must not go on. A store that is away
-// is no reason to step down: only the end of the lease is (Mesos rule 58).
-func (r *Runner) commit(ctx context.Context, writes []state.Write) error {
+// is no reason to step down: only the end of the lease is (Mesos rule 58). It
+// answers false when ctx ended before the writes were known to be durable.
+func (r *Runner) commit(ctx context.Context, writes []state.Write) (durable bool, _ error) {
 	if len(writes) == 0 {
-		return nil
+		return true, nil
 	}
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 2*time.Second
@@ -99,11 +104,11 @@ func (r *Runner) commit(ctx context.Context, writes []state.Write) error {
 		}
 		switch {
 		case err == nil:
-			return nil
+			return true, nil
 		case ctx.Err() != nil:
-			return nil
+			return false, nil
 		case !errors.Is(err, state.ErrUnavailable):
-			return fmt.Errorf("storing %d records: %w", len(writes), err)
+			return false, fmt.Errorf("storing %d records: %w", len(writes), err)
 		}
 		r.o.Log.Warn("the state store does not answer: repeating", zap.Int("writes", len(writes)), zap.Error(err))
 		wait := time.NewTimer(pause.NextBackOff())
@@ -111,10 +116,10 @@ func (r *Runner) commit(ctx context.Context, writes []state.Write) error {
 		case <-wait.C:
 		case <-r.o.Lease.Done():
 			wait.Stop()
-			return leaseEnded()
+			return false, leaseEnded()
 		case <-ctx.Done():
 			wait.Stop()
-			return nil
+			return false, nil
 		}
 	}
 }

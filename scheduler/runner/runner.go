@@ -128,11 +128,11 @@ func New(o Options) *Runner {
 	return r
 }
 
-// Run works until ctx ends, which returns nil, until the lease ends or a newer
+// Run works until parent ends, which returns nil, until the lease ends or a newer
 // leader has written (both wrap state.ErrFenced), or until a record cannot be
 // stored at all. Nothing leaves after the lease has ended.
-func (r *Runner) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+func (r *Runner) Run(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
 	defer close(r.stopped)
 	var committer sync.WaitGroup
 	committer.Add(1)
@@ -140,10 +140,20 @@ func (r *Runner) Run(ctx context.Context) error {
 		defer committer.Done()
 		cancel(r.commitLoop(ctx))
 	}()
+	// The end of the lease also ends a commit that the store does not answer.
+	r.work.Add(1)
+	go func() {
+		defer r.work.Done()
+		select {
+		case <-r.o.Lease.Done():
+			cancel(leaseEnded())
+		case <-ctx.Done():
+		}
+	}()
 	r.loop(ctx)
 	committer.Wait()
 	r.work.Wait()
-	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && err != context.Cause(parent) {
 		return err
 	}
 	return nil
