@@ -66,10 +66,11 @@ func (s *Server) observed(next http.Handler) http.Handler {
 
 		defer func() {
 			failure := recover()
+			begun := info.status != 0
 			if failure != nil && failure != http.ErrAbortHandler {
 				s.log.Error("a request handler panicked",
 					zap.String("route", info.route), zap.Any("panic", failure), zap.ByteString("stack", debug.Stack()))
-				if info.status == 0 {
+				if !begun {
 					s.writeProblem(out, r, v1.NewProblem(http.StatusInternalServerError, v1.CodeInternal,
 						"Berth failed to answer", "the cause is in Berth's log"))
 				}
@@ -79,7 +80,7 @@ func (s *Server) observed(next http.Handler) http.Handler {
 			s.log.Debug("request", zap.String("method", knownMethod(r.Method)), zap.String("route", info.route),
 				zap.String("path", info.path), zap.Int("status", info.status), zap.Int64("bytes", info.bytes),
 				zap.Duration("took", took), zap.String("user", info.user), zap.String("remote", r.RemoteAddr))
-			if failure != nil && info.status != 0 {
+			if failure != nil && (begun || failure == http.ErrAbortHandler) {
 				// Half an answer went out: cutting the connection is the only
 				// way to tell the client.
 				panic(http.ErrAbortHandler)

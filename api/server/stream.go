@@ -52,6 +52,9 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return nil // who asks for the header only must not hold a stream
+	}
 	// The id at once: whoever is cut off before the first event has a place.
 	if err := stream.send(fmt.Sprintf(": berth events\nretry: 2000\nid: %d\n\n", sub.Position())); err != nil {
 		return nil // the client has gone

@@ -126,6 +126,7 @@ func TestStreamFilterAndKeepAlive(t *testing.T) {
 
 func TestStreamsAreLimited(t *testing.T) {
 	h := start(t, func(o *server.Options) { o.Limits.Streams = 1 })
+	require.Equal(t, 200, h.do("HEAD", "/v1/events", "").status, "a header is no stream")
 	first := h.open("/v1/events")
 	require.NotNil(t, first.block())
 	h.problem(h.do("GET", "/v1/events", ""), 503, v1.CodeStreamsExhausted)
