@@ -49,13 +49,22 @@ type Progress struct {
 	Since   time.Time `json:"since"`
 }
 
+// NodeStates are what a node can be, as NodeView.State; docs/operations.md says
+// what each means.
+var NodeStates = []string{
+	"Pending", "Reserving", "Launching", "Starting", "Running", "Healthy", "Backoff", "Down",
+	"Unreachable", "Stopping", "Retained", "Destroying", "Lost",
+}
+
+// VolumeClasses are what a volume can be, as VolumeView.Class.
+var VolumeClasses = []string{"owned", "retained", "destroying", "missing", "orphan", "foreign"}
+
 // NodeView is one node (one slot) of a cluster.
 type NodeView struct {
 	Name    string   `json:"name"`
 	NodeSet string   `json:"nodeSet"`
 	Roles   []string `json:"roles"`
-	// State is Pending, Reserving, Starting, Running, Healthy, Down, Backoff,
-	// Unreachable, Stopping, Retained or Destroying.
+	// State is one of NodeStates.
 	State    string `json:"state"`
 	Life     int64  `json:"life"`
 	TaskID   string `json:"taskId,omitempty"`
@@ -158,7 +167,7 @@ type ResourceView struct {
 // ours, or that the ledger knows.
 type VolumeView struct {
 	ID string `json:"id"`
-	// Class is owned, retained, destroying, orphan or missing.
+	// Class is one of VolumeClasses.
 	Class     string     `json:"class"`
 	Cluster   string     `json:"cluster,omitempty"`
 	Node      string     `json:"node,omitempty"`

@@ -225,8 +225,8 @@ func wrongJavaOption(o string) string {
 		return fmt.Sprintf("has %d bytes, at most %d are allowed", len(o), MaxTextLength)
 	case len(o) < 2 || o[0] != '-':
 		return fmt.Sprintf("%q is no JVM option: it must begin with a hyphen", clip(o))
-	case strings.ContainsAny(o, " \t") || controlPattern.MatchString(o):
-		return fmt.Sprintf("%q must be one option without blanks: the JVM's options are split at blanks", clip(o))
+	case strings.ContainsAny(o, " \"'`\\") || controlPattern.MatchString(o):
+		return fmt.Sprintf("%q must be one option without blanks, quotes and backslashes: Elasticsearch's start scripts would change it", clip(o))
 	case slices.Contains(commandJavaOptions, o):
 		return fmt.Sprintf("%q would change what the JVM runs", clip(o))
 	}

@@ -135,6 +135,7 @@ func TestValidate(t *testing.T) {
 		{"option paths", func(_ *Cluster, n *NodeSet) { n.JavaOptions = []string{"-Des.path.conf=/x"} }, set + ".javaOptions[0]", "paths"},
 		{"option with blank", func(_ *Cluster, n *NodeSet) { n.JavaOptions = []string{"-Dx=y -Xmx4g"} }, set + ".javaOptions[0]", "without blanks"},
 		{"option with line feed", func(_ *Cluster, n *NodeSet) { n.JavaOptions = []string{"-Dx=y\n-Xmx4g"} }, set + ".javaOptions[0]", "without blanks"},
+		{"option with quotes", func(_ *Cluster, n *NodeSet) { n.JavaOptions = []string{`-Dx="y"`} }, set + ".javaOptions[0]", "quotes"},
 		{"option file", func(_ *Cluster, n *NodeSet) { n.JavaOptions = []string{"@/etc/x"} }, set + ".javaOptions[0]", "begin with a hyphen"},
 		{"option class path", func(_ *Cluster, n *NodeSet) { n.JavaOptions = []string{"-cp"} }, set + ".javaOptions[0]", "what the JVM runs"},
 	}

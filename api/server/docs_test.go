@@ -1,0 +1,72 @@
+package server_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/berthdata/berth/api/server"
+	v1 "github.com/berthdata/berth/api/v1"
+)
+
+const docs = "../../docs"
+
+func requireValid(t *testing.T, doc []byte) v1.Cluster {
+	t.Helper()
+	c, err := server.DecodeYAML(doc)
+	require.NoError(t, err)
+	c.SetDefaults()
+	require.Nil(t, c.Validate(v1.Validation{}))
+	return c
+}
+
+func TestExamplesAreValid(t *testing.T) {
+	files, err := filepath.Glob(docs + "/examples/*.yaml")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, len(files), 2)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			doc, err := os.ReadFile(file)
+			require.NoError(t, err)
+			requireValid(t, doc)
+		})
+	}
+}
+
+var fence = regexp.MustCompile("(?s)```yaml\n(.*?)```")
+
+// The reference shows valid specs and names every code, role and operator.
+func TestReferenceIsTrue(t *testing.T) {
+	content, err := os.ReadFile(docs + "/spec.md")
+	require.NoError(t, err)
+	text := string(content)
+	blocks := fence.FindAllStringSubmatch(text, -1)
+	require.NotEmpty(t, blocks)
+	for _, b := range blocks {
+		requireValid(t, []byte(b[1]))
+	}
+	codes, err := os.ReadFile("../v1/codes.go")
+	require.NoError(t, err)
+	listed := regexp.MustCompile(`Code\w+ += "([\w.]+)" +// (\d+)`).FindAllStringSubmatch(string(codes), -1)
+	require.Greater(t, len(listed), 20)
+	for _, m := range listed {
+		row := regexp.MustCompile("(?m)^\\|.*`" + regexp.QuoteMeta(m[1]) + "`.*\\| " + m[2] + " \\|")
+		assert.Regexp(t, row, text, "code %s with status %s", m[1], m[2])
+	}
+	for _, word := range append(v1.KnownRoles(), v1.Operators()...) {
+		assert.Contains(t, text, "`"+word+"`")
+	}
+	for _, pattern := range server.RoutePatterns() {
+		_, path, _ := strings.Cut(pattern, " ")
+		last := path[strings.LastIndex(path, "/"):]
+		if strings.Contains(path, "/clusters/") {
+			path = last // listed together
+		}
+		assert.Contains(t, text, strings.TrimPrefix(path, "/v1"), pattern)
+	}
+}
