@@ -112,7 +112,7 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 		a.attributes = placement.AttributesOf(o.Hostname, o.Attributes)
 		a.machine = c.machineOf(a)
 		a.free, a.full = volumes.Subtract(o.Total, o.Used), true
-		c.recognise(a, slices.Clone(c.held.byAgent[o.ID]), false)
+		c.recognise(a, slices.Clone(c.held.byAgent[o.ID]), e.AskedAt)
 	}
 	for id := range c.agents {
 		if !seen[id] {
@@ -123,17 +123,19 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 }
 
 // recognise compares what an agent shows under our labels with the records.
-// offered: it comes from an offer, so nothing is using it right now.
-func (c *Core) recognise(a *agent, held []volumes.Holding, offered bool) {
+// asked is when a view of the agents was asked for, which teaches nothing of what
+// changed after; zero: it comes from an offer, so nothing is using it right now.
+func (c *Core) recognise(a *agent, held []volumes.Holding, asked time.Time) {
 	slices.SortFunc(held, func(x, y volumes.Holding) int { return strings.Compare(x.Label, y.Label) })
 	for i := range held {
 		h := &held[i]
 		if h.Foreign {
 			continue
 		}
-		if s := c.slots[h.Label]; s != nil {
-			c.recogniseSlot(a, s, h, offered)
-		} // a label that no record explains is for the ledger alone
+		s := c.slots[h.Label] // what no record explains is for the ledger alone
+		if s != nil && (asked.IsZero() || !asked.Before(s.UpdatedAt)) {
+			c.recogniseSlot(a, s, h, asked.IsZero())
+		}
 	}
 }
 
@@ -167,8 +169,7 @@ func (c *Core) recogniseBound(s *slot, h *volumes.Holding) {
 	if s.live() || s.Release != nil {
 		return
 	}
-	whole := h.CPU >= s.Need.CPU && h.Mem >= s.Need.Mem && len(h.Ports) >= s.Need.Ports
-	if whole && b.Reserved != state.KnownYes {
+	if s.shownWhole(h) && b.Reserved != state.KnownYes {
 		b.Reserved, b.ReserveOp = state.KnownYes, ""
 		if len(b.Ports) == 0 {
 			b.Ports = h.Ports
@@ -179,6 +180,12 @@ func (c *Core) recogniseBound(s *slot, h *volumes.Holding) {
 		b.Volume, b.CreateOp = state.KnownNo, ""
 		c.touch(s)
 	}
+}
+
+// shownWhole reports whether a holding shows all cores, memory and ports that the
+// slot has reserved.
+func (s *slot) shownWhole(h *volumes.Holding) bool {
+	return h.CPU >= s.Need.CPU && h.Mem >= s.Need.Mem && len(h.Ports) >= s.Need.Ports
 }
 
 // elsewhere handles a slot's volume that is offered by another agent id. Label
@@ -216,6 +223,10 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	s.Bind.Reserved, s.Bind.Volume = state.KnownYes, state.KnownYes
 	s.Bind.Ports, s.Bind.DiskMiB, s.Bind.HasData = h.Ports, h.Disk, old.HasData
 	s.elsewhere = ""
+	if s.Want == state.WantNothing {
+		// It was given up for lost and has a successor: its data is kept.
+		s.Want, s.RetainUntil, s.Order = state.WantRetain, c.now.Add(c.cfg.Retention), nil
+	}
 	c.touch(s)
 }
 

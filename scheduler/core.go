@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -66,6 +67,8 @@ type Core struct {
 	subscribedAt time.Time
 	reconcile    reconciliation
 	demand       demand
+	returned     []mesos.OfferID // to be declined once more, at returnAt
+	returnAt     time.Time
 	observedAt   time.Time // last AgentsObserved, by its AskedAt
 	agentsAsked  time.Time
 	agentsSoon   bool
@@ -237,6 +240,9 @@ func (c *Core) remove(s *slot) {
 	delete(c.changedSlots, s.ID)
 	delete(c.slots, s.ID)
 	delete(c.wanting, s.ID)
+	if s.Task != nil {
+		c.reconcile.answered(s.Task.ID)
+	}
 	c.agenda.set(s.ID, time.Time{})
 	c.lookOwners[s.Owner] = true
 	if cl := c.clusters[s.Owner]; cl != nil {

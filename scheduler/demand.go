@@ -14,6 +14,8 @@ type demand struct {
 	// served are the wanting slots that the last REVIVE was for.
 	served    map[string]bool
 	revivedAt time.Time
+	// notBefore holds both calls back after one was not delivered.
+	notBefore time.Time
 }
 
 func (c *Core) settleDemand() {
@@ -21,6 +23,10 @@ func (c *Core) settleDemand() {
 		return
 	}
 	d := &c.demand
+	if d.notBefore.After(c.now) {
+		c.wakeAt(d.notBefore)
+		return
+	}
 	if len(c.wanting) == 0 {
 		if !d.suppressed {
 			c.call(&sched.Call{Type: sched.Call_SUPPRESS, Suppress: &sched.Call_Suppress{Roles: c.cfg.Roles}})

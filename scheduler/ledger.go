@@ -83,12 +83,12 @@ func (c *Core) settledBefore(s *slot, e AgentsObserved) bool {
 // holds: while a lost answer left it open, and for one that is to be released,
 // whose reservation is in no offer once it is gone.
 func (s *slot) unsureOrReleasing() bool {
-	if s.live() {
+	if s.live() || s.Release != nil {
 		return false
 	}
 	b := s.Bind
 	return b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != "" ||
-		s.Want != state.WantRun && s.Want != state.WantNothing && s.Release == nil && b.Reserved == state.KnownYes
+		s.Want != state.WantRun && s.Want != state.WantNothing && b.Reserved == state.KnownYes
 }
 
 // witness takes the master's word for what a slot holds.

@@ -66,6 +66,8 @@ const (
 	maxRounds = 20
 	// maxUnknown bounds the lists of unknown tasks and reservations.
 	maxUnknown = 1000
+	// maxReturned bounds the offers that wait to be declined once more.
+	maxReturned = 20_000
 	// maxMessage bounds a message that is kept in a record, in bytes.
 	maxMessage = 2048
 )

@@ -45,7 +45,7 @@ func (c *Core) offersReceived(offers []mesos.Offer) {
 	}
 	batches := c.batches(offers)
 	for _, b := range batches {
-		c.recognise(b.agent, slices.Clone(b.pool.Held()), true)
+		c.recognise(b.agent, slices.Clone(b.pool.Held()), time.Time{})
 	}
 	// What the offers taught may have changed what is wanted.
 	c.settleWanting()
@@ -99,8 +99,10 @@ func (c *Core) releaseIn(b *batch) {
 		if h.Foreign || s == nil || s.live() || s.Release != nil || s.Bind == nil || s.Bind.AgentID != b.agent.id {
 			continue
 		}
-		keep := s.Want == state.WantRetain
-		if !keep && s.Want != state.WantDestroy && !c.givesBack(s) {
+		// A retained slot keeps its volume; where none was made there is
+		// nothing to keep, and a bare disk must not stay reserved.
+		keep := s.Want == state.WantRetain && (h.Volume != nil || s.Bind.Volume != state.KnownNo)
+		if s.Want != state.WantRetain && s.Want != state.WantDestroy && !c.givesBack(s) {
 			continue
 		}
 		destroy, unreserve := volumes.Release(h, keep)
@@ -110,17 +112,22 @@ func (c *Core) releaseIn(b *batch) {
 			continue
 		}
 		if len(destroy)+len(unreserve) == 0 {
-			if keep && s.Bind.Reserved != state.KnownNo && h.Volume != nil {
-				s.Bind.Reserved = state.KnownNo
+			if s.Bind.Reserved == state.KnownYes {
+				// This offer shows only the volume: whether the rest was
+				// given back or is in use is for the master's view to say.
+				s.Bind.Reserved = state.KnownUnsure
 				c.touch(s)
 			}
 			continue
 		}
-		c.release(b, s, destroy, unreserve)
+		c.release(b, s, h, destroy, unreserve)
 	}
 }
 
-func (c *Core) release(b *batch, s *slot, destroy, unreserve []mesos.Resource) {
+// release frees what one offer shows of a slot. That may be a part, while an
+// executor still uses its share or because one agent's resources came split: then
+// the reservation's end stays unsure until the master's own view shows it.
+func (c *Core) release(b *batch, s *slot, h volumes.Holding, destroy, unreserve []mesos.Resource) {
 	s.Life++ // an attempt of its own: operation ids are used once
 	attempt := s.taskID(s.Life)
 	s.Release = &state.Release{Since: c.now}
@@ -129,7 +136,10 @@ func (c *Core) release(b *batch, s *slot, destroy, unreserve []mesos.Resource) {
 		b.ops = append(b.ops, volumes.DestroyOp(s.Release.DestroyOp, destroy))
 	}
 	if len(unreserve) > 0 {
-		s.Bind.Reserved = state.KnownYes
+		s.Bind.Reserved = state.KnownUnsure
+		if s.shownWhole(&h) {
+			s.Bind.Reserved = state.KnownYes
+		}
 		s.Release.UnreserveOp = operationID(attempt, verbUnreserve)
 		b.ops = append(b.ops, volumes.UnreserveOp(s.Release.UnreserveOp, unreserve))
 	}
@@ -200,7 +210,7 @@ func (c *Core) place(batches []*batch) {
 func (c *Core) wantingSlots(role string) []*slot {
 	var list []*slot
 	for id := range c.wanting {
-		if s := c.slots[id]; s != nil && s.Want == state.WantRun && s.Identity.Role == role && !s.unsure() {
+		if s := c.slots[id]; s != nil && s.Want == state.WantRun && !s.live() && s.Identity.Role == role && !s.unsure() {
 			list = append(list, s)
 		}
 	}
@@ -260,8 +270,8 @@ func (c *Core) placeSlot(space *placement.Space, at map[string]*batch, s *slot) 
 	}
 	out := space.Place(req)
 	if !out.Placed {
-		if s.Bind != nil {
-			at[s.Bind.AgentID].waits = true
+		if b := at[req.Bound]; b != nil && c.unavailable(b) == "" {
+			b.waits = true
 		}
 		return placed{}, false
 	}
@@ -276,8 +286,9 @@ func (c *Core) requestFor(s *slot) (placement.Request, error) {
 	}
 	need := s.Need
 	if s.Bind.Reserved == state.KnownYes {
-		need.Expect = volumes.Expect{CPU: need.CPU, Mem: need.Mem, Ports: need.Ports, Volume: s.Bind.Volume == state.KnownYes}
+		need.Expect = volumes.Expect{CPU: need.CPU, Mem: need.Mem, Ports: need.Ports}
 	}
+	need.Expect.Volume = s.Bind.Volume == state.KnownYes
 	return placement.Request{Slot: s.Name, Identity: s.Identity, Need: need, Bound: s.Bind.AgentID}, nil
 }
 

@@ -94,7 +94,10 @@ func (c *Core) reserveAnswered(s *slot, outcome opOutcome, st mesos.OperationSta
 		b.Reserved = state.KnownYes
 	case opRefused:
 		// The rest of the same ACCEPT cannot have worked without it.
-		b.Reserved, b.Volume, b.CreateOp = state.KnownNo, state.KnownNo, ""
+		b.Reserved, b.CreateOp = state.KnownNo, ""
+		if b.Volume != state.KnownYes {
+			b.Volume = state.KnownNo
+		}
 		c.operationFailed(s, verbReserve, st)
 	case opUnknown:
 		b.Reserved = state.KnownUnsure
@@ -144,7 +147,13 @@ func (c *Core) releaseAnswered(s *slot, id string, outcome opOutcome, st mesos.O
 			r.DestroyOp, b.Volume = "", state.KnownNo
 			b.HasData = false
 		} else {
-			r.UnreserveOp, b.Reserved = "", state.KnownNo
+			r.UnreserveOp = ""
+			if b.Reserved == state.KnownYes {
+				b.Reserved = state.KnownNo
+			}
+			// Otherwise it was only a part, and what is left is for the
+			// master's own view to say.
+			c.agentsWanted()
 		}
 	default:
 		// What was refused or is unknown is seen in the next offer; the pause
@@ -154,6 +163,12 @@ func (c *Core) releaseAnswered(s *slot, id string, outcome opOutcome, st mesos.O
 			r.DestroyOp = ""
 		} else {
 			r.UnreserveOp = ""
+		}
+		if outcome == opUnknown {
+			b.Reserved = state.KnownUnsure
+			if destroy {
+				b.Volume = state.KnownUnsure
+			}
 		}
 		r.Since = c.now
 		return

@@ -41,7 +41,7 @@ func (c *Core) subscribed(e Subscribed) {
 		return
 	}
 	c.connected, c.subscribedAt = true, c.now
-	c.demand = demand{}
+	c.demand, c.returned = demand{}, nil
 	for _, s := range c.slots {
 		s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}
 		c.look[s.ID] = true
@@ -65,9 +65,29 @@ func (c *Core) startReconciliation() {
 	r := &c.reconcile
 	*r = reconciliation{waiting: map[string]*slot{}, wait: reconcileFirst, next: c.now}
 	for _, s := range c.slots {
-		if s.live() && (s.Task.State != state.TaskStaging || s.Task.LaunchedAt.Before(c.subscribedAt)) {
+		if !s.live() {
+			continue
+		}
+		launched := s.Task.LaunchedAt
+		if s.Task.State != state.TaskStaging || launched.Before(c.subscribedAt) || !launched.Add(launchDeadline).After(c.now) {
 			r.waiting[s.Task.ID] = s
 		}
+	}
+	c.askBound()
+}
+
+// askBound asks for the ended tasks of slots that are bound to an agent: the one
+// answer that counts is that an operator declared the agent gone for good, which
+// nothing else would tell (Mesos rule 49). The others change nothing.
+func (c *Core) askBound() {
+	var ask []*slot
+	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
+		if s := c.slots[id]; s.Task != nil && !s.live() && s.Bind != nil && s.Want != state.WantNothing {
+			ask = append(ask, s)
+		}
+	}
+	for chunk := range slices.Chunk(ask, reconcileChunk) {
+		c.call(reconcileCall(chunk))
 	}
 }
 
@@ -75,11 +95,6 @@ func (c *Core) settleReconciliation() {
 	r := &c.reconcile
 	if !c.connected || r.next.IsZero() {
 		return
-	}
-	for id, s := range r.waiting {
-		if !s.live() || s.Task.ID != id {
-			delete(r.waiting, id)
-		}
 	}
 	if !r.next.After(c.now) {
 		if r.implicit {
@@ -114,13 +129,18 @@ func (c *Core) askWaiting() {
 	r.wait = min(2*r.wait, reconcileMost)
 }
 
-// reconcileCall asks for the slots' tasks by task and agent id.
+// reconcileCall asks for the slots' tasks by task id and the agent that they, or
+// what they left behind, are bound to.
 func reconcileCall(slots []*slot) *sched.Call {
 	tasks := make([]sched.Call_Reconcile_Task, len(slots))
 	for i, s := range slots {
+		agentID := s.Task.AgentID
+		if !s.live() {
+			agentID = s.Bind.AgentID
+		}
 		tasks[i] = sched.Call_Reconcile_Task{
 			TaskID:  mesos.TaskID{Value: s.Task.ID},
-			AgentID: &mesos.AgentID{Value: s.Task.AgentID},
+			AgentID: &mesos.AgentID{Value: agentID},
 		}
 	}
 	return &sched.Call{Type: sched.Call_RECONCILE, Reconcile: &sched.Call_Reconcile{Tasks: tasks}}
@@ -131,20 +151,44 @@ func (c *Core) callFailed(e CallFailed) {
 	c.why("%s was not delivered: %s", e.Call.GetType(), e.Err)
 	switch e.Call.GetType() {
 	case sched.Call_REVIVE, sched.Call_SUPPRESS:
-		c.demand = demand{}
+		c.demand = demand{notBefore: c.now.Add(reviveEvery)}
 	case sched.Call_ACCEPT:
-		// It may have arrived. Ask now, not after the deadline.
-		for _, op := range e.Call.GetAccept().GetOperations() {
-			for _, t := range op.GetLaunch().GetTaskInfos() {
-				if s, _ := c.taskSlot(t.TaskID.Value); s != nil {
-					s.askedAt = time.Time{}
-					c.look[s.ID] = true
-				}
-			}
-		}
+		// It may have arrived: its tasks and operations are asked for after
+		// their deadline, when it surely is not under way any more.
+		c.giveBack(e.Call.GetAccept().GetOfferIDs())
+	case sched.Call_DECLINE:
+		c.giveBack(e.Call.GetDecline().GetOfferIDs())
 	case sched.Call_RECONCILE:
 		c.reconcile.next = c.now.Add(c.reconcile.wait)
 	}
 	// Everything else is repeated: KILL and RECONCILE by their own clocks,
 	// acknowledgements because Mesos sends the update again (Mesos rule 40).
+}
+
+// giveBack notes offers that the master may still hold for us, to be declined
+// again: otherwise they block others for as long as the subscription lasts
+// (Mesos rule 25). A late ACCEPT of a declined offer does nothing (rule 20).
+func (c *Core) giveBack(offers []mesos.OfferID) {
+	if !c.connected {
+		return // void
+	}
+	if len(c.returned) == 0 {
+		c.returnAt = c.now.Add(reviveEvery)
+	}
+	if room := maxReturned - len(c.returned); len(offers) > room {
+		offers = offers[:room]
+	}
+	c.returned = append(c.returned, offers...)
+}
+
+func (c *Core) settleReturned() {
+	if !c.connected || len(c.returned) == 0 {
+		return
+	}
+	if c.returnAt.After(c.now) {
+		c.wakeAt(c.returnAt)
+		return
+	}
+	c.call(&sched.Call{Type: sched.Call_DECLINE, Decline: &sched.Call_Decline{OfferIDs: c.returned, Filters: refuseFor(busyRefuse)}})
+	c.returned = nil
 }

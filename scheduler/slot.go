@@ -162,12 +162,19 @@ func (c *Core) settleRelease(s *slot, at func(time.Time)) (wantsOffer bool) {
 }
 
 // releaseOverdue reports whether DESTROY or UNRESERVE got no word in time, and
-// then forgets them: the next offer shows what is still there (Mesos rule 38).
+// then forgets them: the next offer or the master's own view shows what is still
+// there (Mesos rule 38).
 func (c *Core) releaseOverdue(s *slot, at func(time.Time)) bool {
 	again := s.Release.Since.Add(releaseDeadline)
 	if again.After(c.now) {
 		at(again)
 		return false
+	}
+	if s.Release.UnreserveOp != "" {
+		s.Bind.Reserved = state.KnownUnsure
+	}
+	if s.Release.DestroyOp != "" {
+		s.Bind.Volume = state.KnownUnsure
 	}
 	s.Release = nil
 	c.touch(s)

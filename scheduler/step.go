@@ -89,6 +89,7 @@ func (c *Core) settle() Decision {
 		c.settleSlotsOf(c.look)
 	}
 	c.settleReconciliation()
+	c.settleReturned()
 	c.settleDemand()
 	c.settleAgents()
 	if err := c.encode(); err != nil {

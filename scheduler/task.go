@@ -18,7 +18,9 @@ func (c *Core) taskUpdated(st mesos.TaskStatus) {
 	id := st.TaskID.Value
 	s, life := c.taskSlot(id)
 	switch {
-	case s == nil:
+	case s == nil, life > s.Life:
+		// A life that no record has reached is as unknown as a strange slot: the
+		// records are older than it, as after restoring a backup.
 		c.unknownTask(st)
 	case s.Task == nil || life != s.Task.Life:
 		c.otherLife(s, st)
@@ -71,7 +73,8 @@ func (c *Core) otherLife(s *slot, st mesos.TaskStatus) {
 func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 	t := s.Task
 	if t.State == state.TaskEnded {
-		return // late or repeated: a life ends once
+		c.afterEnd(s, st)
+		return
 	}
 	t.Message = clip(st.GetMessage())
 	t.Reason = reasonOf(st)
@@ -83,7 +86,8 @@ func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:
 		// It may be running: no kill, no replacement, no volume removed.
 		if t.State != state.TaskUnreachable {
-			c.setTask(s, state.TaskUnreachable, false)
+			// Its health is kept: reconciliation may leave it out on return.
+			c.setTask(s, state.TaskUnreachable, t.Healthy)
 			c.publish("NodeUnreachable", s.Owner, s.Name, "agent %s (%s) cannot be reached: waiting, nothing is replaced", s.hostname(), t.AgentID)
 		}
 	case mesos.TASK_GONE_BY_OPERATOR:
@@ -92,6 +96,19 @@ func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 		c.taskEnded(s, st)
 	}
 	c.touch(s)
+}
+
+// afterEnd takes an update of a life that has ended on record. Most are late or
+// repeated; but an operator may declare the agent gone that a slot without a task
+// is bound to, and a life that was given up may turn out to run (Mesos rule 42).
+func (c *Core) afterEnd(s *slot, st mesos.TaskStatus) {
+	switch b := s.Bind; {
+	case st.GetState() != mesos.TASK_GONE_BY_OPERATOR:
+		c.otherLife(s, st)
+	case b != nil && s.Want != state.WantNothing && st.GetAgentID().GetValue() == b.AgentID:
+		c.goneByOperator(s)
+		c.touch(s)
+	}
 }
 
 func (c *Core) taskRuns(s *slot, st mesos.TaskStatus) {
@@ -141,6 +158,9 @@ func (c *Core) setTask(s *slot, st state.TaskState, healthy bool) {
 	if t.State != st || t.Healthy != healthy {
 		t.Since = c.now
 	}
+	if st == state.TaskEnded {
+		c.reconcile.answered(t.ID)
+	}
 	if healthy && !t.Healthy {
 		t.HealthySince = c.now
 	}
@@ -162,9 +182,10 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 	switch {
 	case st.GetState() == mesos.TASK_DROPPED, st.GetState() == mesos.TASK_GONE, st.GetReason() == mesos.REASON_INVALID_OFFERS:
 		// The offer was stale or the agent never knew the task: nothing is
-		// wrong with the node (Mesos rules 20 and 46).
+		// wrong with the node (Mesos rules 20 and 46). What became of the
+		// operations of the same ACCEPT they answer for themselves; failing
+		// that, the next offer or the operator API does (rule 38).
 		if neverRan {
-			c.doubtReservation(s)
 			c.dropped(s)
 		}
 		c.publish("LaunchLost", s.Owner, s.Name, "%s did not start or is gone (%s): trying again", t.ID, text)
@@ -173,19 +194,6 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 	default:
 		c.failed(s, text)
 		c.publish("NodeFailed", s.Owner, s.Name, "%s failed: %s; next try %s", t.ID, text, inText(s.NotBefore.Sub(c.now)))
-	}
-}
-
-// doubtReservation marks what a lost ACCEPT may or may not have done.
-func (c *Core) doubtReservation(s *slot) {
-	b := s.Bind
-	if b == nil {
-		return
-	}
-	// An operation that is still unanswered answers for itself; without one
-	// the next offer or the operator API does (Mesos rule 38).
-	if b.Reserved != state.KnownYes && b.ReserveOp == "" {
-		b.Reserved = state.KnownUnsure
 	}
 }
 
