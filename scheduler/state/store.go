@@ -7,7 +7,8 @@ import (
 )
 
 // Key names one entity: "clusters/sec-events", "slots/sec-events-data-0". It is
-// kind "/" name; both parts are [a-z0-9.-]+. One key is one znode (Mesos rule 56).
+// kind "/" name; a kind is [a-z0-9-]+, a name [A-Za-z0-9._-]+ because Mesos makes
+// ids like "…-S12", each of at most 200 bytes. One key is one znode (Mesos rule 56).
 type Key string
 
 // Write is one change of one key. A nil Value deletes the key; deleting an
@@ -23,8 +24,9 @@ const MaxValue = 512 << 10
 
 // Errors that callers branch on.
 var (
-	// ErrFenced: a newer epoch was written, this process is no leader any more.
-	// Nothing was written; the only answer is to stop.
+	// ErrFenced: a newer epoch was written, or the lease has ended: this process
+	// is no leader any more. The batch that met it was not written; the only
+	// answer is to stop.
 	ErrFenced = errors.New("fenced: a newer leader has taken over")
 	// ErrUnavailable: the store could not be reached or did not answer. The
 	// writes may or may not have happened: repeat the same batch.
