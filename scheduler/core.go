@@ -211,6 +211,9 @@ func newCluster(r state.Cluster) *cluster {
 	return &cluster{Cluster: r, slots: map[string]*slot{}, conditions: map[string]v1.Condition{}}
 }
 
+// frameworkName names the one framework record.
+const frameworkName = "berth"
+
 // The codecs of the core's records.
 var (
 	frameworkRecord = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}

@@ -133,7 +133,7 @@ func (c *Core) settleClusters() {
 // the maps' order.
 func (c *Core) encode() error {
 	if c.frameworkDirty {
-		w, err := frameworkRecord.Encode("berth", c.framework)
+		w, err := frameworkRecord.Encode(frameworkName, c.framework)
 		if err != nil {
 			return err
 		}

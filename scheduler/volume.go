@@ -41,7 +41,7 @@ func (c *Core) volumeRestored(e VolumeRestored) {
 		c.refuse(e.Reply, v1.ProblemNotFound("volume", e.ID))
 	case s.Order == nil:
 		c.accept(e.Reply, s, "there was no order to destroy it")
-	case s.Want == state.WantDestroy && (s.Release != nil || s.Bind != nil && s.Bind.Volume != state.KnownYes):
+	case destroying(&s.Slot):
 		c.refuse(e.Reply, v1.ProblemConflict("too late", fmt.Sprintf("volume %s is being destroyed already", s.ID)))
 	default:
 		s.Order, s.Want = nil, state.WantRetain
@@ -49,6 +49,11 @@ func (c *Core) volumeRestored(e VolumeRestored) {
 		c.publish("VolumeRestored", s.Owner, s.Name, "%s took the order to destroy volume %s back", orSomebody(e.User), s.ID)
 		c.accept(e.Reply, s, "the volume is kept")
 	}
+}
+
+// destroying: the order to destroy cannot be taken back any more.
+func destroying(s *state.Slot) bool {
+	return s.Want == state.WantDestroy && (s.Release != nil || s.Bind != nil && s.Bind.Volume != state.KnownYes)
 }
 
 func (c *Core) refuse(id ReplyID, p *v1.Problem) {

@@ -1,0 +1,126 @@
+package scheduler
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/berthdata/berth/scheduler/state"
+)
+
+// maxRecordErrors bounds what one check reports.
+const maxRecordErrors = 10
+
+// CheckRecords says what would keep New from going on with the records, record
+// by record (ten at most), or nil: a kind or a schema of a newer build, damage,
+// and a record under another one's key, whose next write would double it.
+func CheckRecords(records map[state.Key][]byte) error {
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if err := checkRecord(key, records[key]); err != nil {
+			errs = append(errs, err)
+		}
+		if len(errs) == maxRecordErrors {
+			errs = append(errs, errors.New("and possibly more"))
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func checkRecord(key state.Key, raw []byte) error {
+	one := Core{clusters: map[string]*cluster{}, slots: map[string]*slot{}}
+	if err := one.load(key, raw); err != nil {
+		return err
+	}
+	name := frameworkName
+	for n := range one.clusters {
+		name = n
+	}
+	for n := range one.slots {
+		name = n
+	}
+	if key.Name() != name {
+		return fmt.Errorf("%s: %w: it is the record of %q", key, state.ErrDamaged, name)
+	}
+	return nil
+}
+
+// StoredFrameworkID is the framework id in the records, "" if there is none yet.
+func StoredFrameworkID(records map[state.Key][]byte) (string, error) {
+	key, err := frameworkRecord.Key(frameworkName)
+	if err != nil {
+		return "", err
+	}
+	raw, found := records[key]
+	if !found {
+		return "", nil
+	}
+	f, err := frameworkRecord.Decode(key, raw)
+	return f.ID, err
+}
+
+// Restoration is what becomes of records that are restored from a backup.
+type Restoration struct {
+	Records map[state.Key][]byte
+	// TakenBack are the slot ids whose order to destroy was taken back, sorted.
+	TakenBack []string
+}
+
+// Restored turns the records of an earlier moment into ones that are safe to go
+// on from, though what was decided since then is forgotten:
+//
+//   - Incarnations and lives go on from floor at least, so that no label,
+//     persistence id, task id or operation id that was handed out since is ever
+//     handed out again. A floor that rises faster than these are used, such as
+//     the time in Unix seconds, keeps apart any number of restores as well.
+//   - Orders to destroy a volume are taken back unless DESTROY was sent already:
+//     their user may have taken them back since.
+//
+// Kinds that the core does not know are passed on as they are.
+func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
+	out := Restoration{Records: maps.Clone(records)}
+	if out.Records == nil {
+		out.Records = map[state.Key][]byte{}
+	}
+	var f state.Framework
+	var err error
+	frameworkKey, err := frameworkRecord.Key(frameworkName)
+	if err != nil {
+		return Restoration{}, err
+	}
+	if raw, found := records[frameworkKey]; found {
+		if f, err = frameworkRecord.Decode(frameworkKey, raw); err != nil {
+			return Restoration{}, err
+		}
+	}
+	f.NextIncarnation = max(f.NextIncarnation, floor)
+	w, err := frameworkRecord.Encode(frameworkName, f)
+	if err != nil {
+		return Restoration{}, err
+	}
+	out.Records[w.Key] = w.Value
+	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if key.Kind() != state.KindSlot {
+			continue
+		}
+		s, err := slotRecord.Decode(key, records[key])
+		if err != nil {
+			return Restoration{}, err
+		}
+		s.Life = max(s.Life, floor)
+		if s.Order != nil && !destroying(&s) {
+			s.Order = nil
+			if s.Want == state.WantDestroy {
+				s.Want = state.WantRetain
+			}
+			out.TakenBack = append(out.TakenBack, s.ID)
+		}
+		if w, err = slotRecord.Encode(key.Name(), s); err != nil {
+			return Restoration{}, err
+		}
+		out.Records[w.Key] = w.Value
+	}
+	return out, nil
+}
