@@ -60,7 +60,9 @@ func TestAnswers(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newNetwork()
 				m := n.master(t, "m:5050")
+				both := make(chan struct{}) // the answer comes once both calls wait
 				m.onCall = func(c *scheduler.Call) (int, string) {
+					<-both
 					if c.GetKill().TaskID.Value == "bad" {
 						return tc.status, tc.body
 					}
@@ -72,6 +74,7 @@ func TestAnswers(t *testing.T) {
 				bad := kill("bad")
 				require.NoError(t, d.Enqueue(sub.StreamID, bad))
 				require.NoError(t, d.Enqueue(sub.StreamID, kill("after")))
+				close(both)
 				if tc.again {
 					assert.ErrorIs(t, next[Disconnected](r).Reason, ErrStale)
 				}

@@ -95,6 +95,9 @@ func (o *AgentOptions) complete(number int) {
 
 // withPorts adds ports first to last where the resources name none.
 func withPorts(resources string, first, last int) string {
+	if strings.HasPrefix(strings.TrimSpace(resources), "[") {
+		return resources // JSON says all that there is
+	}
 	for r := range strings.SplitSeq(resources, ";") {
 		if strings.HasPrefix(strings.TrimSpace(r), "ports") {
 			return resources
