@@ -128,10 +128,13 @@ func (c *Core) settleDeletion(cl *cluster) {
 // is started with initial masters again.
 func (c *Core) clusterFormed(name string, incarnation int64, uuid string) {
 	cl := c.clusters[name]
-	if cl == nil || cl.Incarnation != incarnation || uuid == "" || uuid == "_na_" || cl.ClusterUUID == uuid {
+	if cl == nil || cl.Incarnation != incarnation || noUUID(uuid) || cl.ClusterUUID == uuid {
 		return
 	}
-	if cl.ClusterUUID != "" {
+	if cl.foreign(uuid) {
+		if cl.conditions["ClusterIdentity"].Status != "False" {
+			c.publish("ForeignCluster", name, "", "a node reports cluster uuid %s, but this cluster formed as %s: look at its nodes before anything else", uuid, cl.ClusterUUID)
+		}
 		c.setCondition(cl, "ClusterIdentity", "False", "ForeignUUID",
 			"a node reports cluster uuid %s, but this cluster formed as %s: two clusters may have formed; look at its nodes before anything else", uuid, cl.ClusterUUID)
 		return
@@ -140,6 +143,15 @@ func (c *Core) clusterFormed(name string, incarnation int64, uuid string) {
 	cl.UpdatedAt = c.now
 	c.touchCluster(cl)
 	c.publish("ClusterFormed", name, "", "Elasticsearch formed the cluster with uuid %s", uuid)
+}
+
+// noUUID reports whether Elasticsearch's answer names no cluster yet.
+func noUUID(uuid string) bool { return uuid == "" || uuid == "_na_" }
+
+// foreign reports whether a uuid is that of another cluster than the one that
+// was formed here.
+func (cl *cluster) foreign(uuid string) bool {
+	return cl.ClusterUUID != "" && !noUUID(uuid) && uuid != cl.ClusterUUID
 }
 
 // census counts a cluster's wanted nodes.
@@ -247,6 +259,8 @@ func (c *Core) judgePhase(cl *cluster, n census) {
 	switch {
 	case ready:
 		cl.phase = phaseReady
+	case was == phaseReady && n.healthy == n.wanted && cl.silent(c.now):
+		// A question or two without an answer is no news.
 	case cl.ObservedGeneration == cl.Generation:
 		cl.phase = phaseDegraded
 	case n.placed == 0:
@@ -263,6 +277,11 @@ func (c *Core) judgePhase(cl *cluster, n census) {
 	case cl.phase == phaseDegraded && was == phaseReady:
 		c.publish("ClusterDegraded", cl.Spec.Name, "", "%d of %d nodes are healthy, Elasticsearch says %s", n.healthy, n.wanted, cl.health())
 	}
+}
+
+// silent reports whether Elasticsearch has only just stopped answering.
+func (cl *cluster) silent(now time.Time) bool {
+	return cl.observeErr != "" && now.Before(cl.observedAt.Add(observeTrusted))
 }
 
 // health is Elasticsearch's last word, or unknown.

@@ -43,6 +43,9 @@ const (
 	observeStable  = 10 * time.Second
 	observeFull    = 30 * time.Second
 	observeTimeout = 30 * time.Second
+	// observeTrusted is how long a cluster that was ready stays so without a
+	// readable answer.
+	observeTrusted = 35 * time.Second
 	// formingFor is how long after a change of its spec a cluster that is not
 	// green yet is asked at the pace of forming.
 	formingFor = 10 * time.Minute

@@ -46,9 +46,14 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 	}
 	cl.askedAt = time.Time{}
 	c.lookOwners[e.Cluster] = true
-	if e.Err != "" {
+	switch uuid := e.Observation.ClusterUUID; {
+	case e.Err != "":
 		cl.observeErr = clip(fmt.Sprintf("%s: %s", e.ErrClass, e.Err))
-	} else {
+	case cl.foreign(uuid):
+		// What another cluster says of itself says nothing of this one.
+		cl.observeErr = clip(fmt.Sprintf("the answer came from another cluster, with uuid %s", uuid))
+		c.clusterFormed(cl.Spec.Name, cl.Incarnation, uuid)
+	default:
 		was := cl.health()
 		cl.observation, cl.observedAt, cl.observeErr = e.Observation, c.now, ""
 		if e.Observation.Full {
@@ -57,7 +62,7 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		if now := cl.health(); now != was {
 			c.publish("HealthChanged", cl.Spec.Name, "", "Elasticsearch says %s (was %s)", now, was)
 		}
-		c.clusterFormed(cl.Spec.Name, cl.Incarnation, e.Observation.ClusterUUID)
+		c.clusterFormed(cl.Spec.Name, cl.Incarnation, uuid)
 	}
 	pace := observeStable
 	if n := cl.census(); c.now.Before(cl.UpdatedAt.Add(formingFor)) && !cl.green(n.wanted) || n.healthy < n.wanted {
