@@ -166,9 +166,9 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 		for _, n := range e.Nodes {
 			line("%s: %d of %d agents fit: %s", n.Node, n.Fitting, n.Agents, n.Summary)
 			for _, r := range n.Reasons {
-				line("  %s: %s, %d agents such as %v", r.Name, r.Reason, r.Agents, r.Examples)
+				line("  %s: %s, %d agents", r.Name, r.Reason, r.Agents)
 				for _, child := range r.Children {
-					line("    %s: %s, %d agents", child.Name, child.Reason, child.Agents)
+					line("    %s: %s, %d agents such as %v", child.Name, child.Reason, child.Agents, child.Examples)
 				}
 			}
 			if n.SmallestChange != "" {

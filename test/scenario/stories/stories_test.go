@@ -110,10 +110,10 @@ func (w *world) run(d *datadriven.TestData) string {
 		show(w.observeAgents(d))
 	case "elastic": // elastic CLUSTER [health=green uuid=U nodes=N replicas=R error=CLASS stale]
 		show(w.observation(d))
-	case "advance": // advance 5s
+	case "advance": // advance 5s [brief]: brief leaves out what is only asked again
 		span, err := time.ParseDuration(names(d)[0])
 		require.NoError(w.t, err, d.Pos)
-		w.advance(span, &out)
+		w.advance(span, d.HasArg("brief"), &out)
 	case "crash": // crash [unsent|lost]: after all left; after the writes; before them
 		switch {
 		case d.HasArg("lost"):
@@ -131,6 +131,9 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.let(true)
 		for _, c := range w.calls {
 			if c.GetType().String() == names(d)[0] {
+				for _, id := range append(c.GetAccept().GetOfferIDs(), c.GetDecline().GetOfferIDs()...) {
+					w.failed[id.Value] = true
+				}
 				show(scheduler.CallFailed{Call: c, Err: "the connection broke"})
 				return out.String()
 			}
