@@ -325,6 +325,28 @@ func TestEventsEndings(t *testing.T) {
 	require.ErrorContains(t, err, "is it running", "once means once")
 }
 
+// A connection that died without a word is noticed and made anew.
+func TestEventsLeaveASilentStream(t *testing.T) {
+	h, _, hub := real(t, nil)
+	hub.Publish(v1.Event{ID: 1})
+	var connections atomic.Int32
+	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if connections.Add(1) == 1 {
+			w.Header().Set("Content-Type", "text/event-stream")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			return
+		}
+		h.ServeHTTP(w, r)
+	}))
+	var why error
+	done := errors.New("done")
+	o := client.EventOptions{MaxWait: time.Millisecond, Silence: 50 * time.Millisecond, Retry: func(err error, _ time.Duration) { why = err }}
+	err := dial(t, client.Options{Server: url}).Events(t.Context(), o, func(v1.Event) error { return done })
+	require.ErrorIs(t, err, done)
+	require.ErrorContains(t, why, "silent for 50ms")
+}
+
 func TestEventsOfStrangeServers(t *testing.T) {
 	for body, want := range map[string]string{
 		"data: {\"id\":\n\n":                  "not Berth's",

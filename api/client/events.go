@@ -36,14 +36,13 @@ type EventOptions struct {
 	Retry func(why error, wait time.Duration)
 	// MaxWait is the longest wait between two connections; 0: 15 seconds.
 	MaxWait time.Duration
+	// Silence is how long a stream may say nothing before it counts as dead;
+	// 0: one minute. The server sends a comment every 15 seconds.
+	Silence time.Duration
 }
 
 // maxEvent bounds one event in bytes.
 const maxEvent = 1 << 20
-
-// silence is how long a stream may say nothing before it counts as dead: the
-// server sends a comment every 15 seconds.
-const silence = time.Minute
 
 // Events calls each for every event until ctx ends, each fails, or the server
 // refuses for good. A broken stream is taken up again where it broke, with
@@ -126,8 +125,12 @@ func (s *eventReader) run(ctx context.Context) error {
 		return err
 	}
 	req.Header.Set("Accept", "text/event-stream")
+	silence := s.options.Silence
+	if silence == 0 {
+		silence = time.Minute
+	}
 	watchdog := time.AfterFunc(silence, func() {
-		cancel(errors.New("the event stream has been silent for a minute"))
+		cancel(fmt.Errorf("the event stream has been silent for %s", silence))
 	})
 	defer watchdog.Stop()
 	res, err := s.client.http.Do(req)

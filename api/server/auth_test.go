@@ -228,7 +228,7 @@ func TestTLS(t *testing.T) {
 	serial := func(cert *x509.Certificate, version uint16) (int64, error) {
 		pool := x509.NewCertPool()
 		pool.AddCert(cert)
-		conn, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: pool, MaxVersion: version})
+		conn, err := tls.Dial("tcp", ln.Addr().String(), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: version})
 		if err != nil {
 			return 0, err
 		}

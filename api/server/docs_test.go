@@ -1,6 +1,8 @@
 package server_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -36,6 +38,41 @@ func TestExamplesAreValid(t *testing.T) {
 			requireValid(t, doc)
 		})
 	}
+}
+
+// FuzzDecodeYAML: never a panic, always a problem document with bounds, and what
+// is accepted in YAML is accepted in JSON.
+func FuzzDecodeYAML(f *testing.F) {
+	f.Add([]byte(specYAML))
+	f.Add([]byte(spec))
+	f.Add([]byte("a: &a [x]\nb: [*a, *a]\n---\n"))
+	f.Add([]byte("? {a: b}\n: - !!binary aGk=\n- ~"))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		c, err := server.DecodeYAML(doc)
+		if err != nil {
+			var p *v1.Problem
+			require.ErrorAs(t, err, &p)
+			require.LessOrEqual(t, len(p.Fields), v1.MaxFieldErrors)
+			return
+		}
+		asJSON, err := json.Marshal(c)
+		require.NoError(t, err)
+		_, p := v1.DecodeCluster(asJSON)
+		require.Nil(t, p)
+	})
+}
+
+// A small document must not unfold into a large one.
+func TestYAMLAliasesAreBounded(t *testing.T) {
+	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	for _, c := range "bcdefghi" {
+		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
+	}
+	_, err := server.DecodeYAML([]byte(bomb))
+	var p *v1.Problem
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, v1.CodeBodyMalformed, p.Code)
+	require.Contains(t, p.Detail, "aliasing")
 }
 
 var fence = regexp.MustCompile("(?s)```yaml\n(.*?)```")

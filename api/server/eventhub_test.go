@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -83,6 +84,22 @@ func TestHubIgnoresRepetitions(t *testing.T) {
 	got, err := drain(sub)
 	require.NoError(t, err)
 	require.Equal(t, []int64{1, 2, 3}, got)
+
+	sub, err = hubWith(2, 1, 2, 2, 2).Subscribe(context.Background(), 0)
+	require.NoError(t, err)
+	got, err = drain(sub)
+	require.NoError(t, err)
+	require.Equal(t, []int64{1, 2}, got, "a repetition pushes nothing out")
+}
+
+func TestLimiterForgetsClients(t *testing.T) {
+	c := newClientLimiter(Limits{Rate: 1, Burst: 1, Clients: 3})
+	for i := range 100 {
+		require.True(t, c.allow(strconv.Itoa(i)))
+	}
+	require.Len(t, c.buckets, 3)
+	require.Equal(t, 3, c.recent.Len())
+	require.False(t, c.allow("99"), "the latest are remembered")
 }
 
 func TestHubResumesAnEarlierLeadersIDs(t *testing.T) {

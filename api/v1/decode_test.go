@@ -78,7 +78,10 @@ func fields(p *Problem) map[string]string {
 }
 
 func TestDecodeMalformed(t *testing.T) {
-	deep := strings.Repeat("[", MaxDepth+1) + strings.Repeat("]", MaxDepth+1)
+	// Inside the document's own object this is one level too many.
+	deep := strings.Repeat("[", MaxDepth) + strings.Repeat("]", MaxDepth)
+	_, p := DecodeCluster([]byte(`{"spec":` + deep[1:len(deep)-1] + `}`))
+	require.Equal(t, CodeBodyInvalid, p.Code, "the deepest allowed is read")
 	tests := []struct{ name, doc, detail string }{
 		{"empty", "", "it is empty"},
 		{"blank", " \n", "it is empty"},
@@ -99,7 +102,7 @@ func TestDecodeMalformed(t *testing.T) {
 			require.Contains(t, p.Detail, tt.detail)
 		})
 	}
-	_, p := DecodeCluster([]byte(strings.Repeat(" ", MaxDocument+1)))
+	_, p = DecodeCluster([]byte(strings.Repeat(" ", MaxDocument+1)))
 	require.Equal(t, 413, p.Status)
 	require.Equal(t, CodeBodyTooLarge, p.Code)
 }
