@@ -127,6 +127,12 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.now = w.now.Add(time.Second) // an election takes its time
 		w.start()
 		return fmt.Sprintf("started with %d records\n", len(w.durable))
+	case "lose-state": // all records are lost; what the agents hold is not
+		w.let(true)
+		clear(w.durable)
+		w.now = w.now.Add(time.Second)
+		w.start()
+		return "started with nothing\n"
 	case "call-failed": // call-failed TYPE: the newest call of a type did not surely arrive
 		w.let(true)
 		for _, c := range w.calls {
