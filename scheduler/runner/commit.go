@@ -97,7 +97,9 @@ func (r *Runner) commit(ctx context.Context, writes []state.Write) (durable bool
 	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 2*time.Second
 	for {
 		began := r.o.Now()
+		r.committing.Store(&began)
 		err := r.o.Lease.Store().Commit(ctx, writes)
+		r.committing.Store(nil)
 		r.durable.Store(storeState{err})
 		if r.o.Hooks.Commit != nil {
 			r.o.Hooks.Commit(len(writes), r.o.Now().Sub(began), err)

@@ -12,6 +12,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,9 +98,11 @@ type Runner struct {
 	mu      sync.Mutex
 	replies map[scheduler.ReplyID]chan scheduler.Reply
 
-	asking  atomic.Bool // a question to the operator API is under way
-	work    sync.WaitGroup
-	durable atomic.Value // error or nilError: whether the last commit worked
+	asking atomic.Bool // a question to the operator API is under way
+	work   sync.WaitGroup
+	// committing is when the commit under way began, nil without one.
+	committing atomic.Pointer[time.Time]
+	durable    atomic.Value // error or nilError: whether the last commit worked
 }
 
 // decided is a decision with the subscription it was made under.
@@ -311,5 +314,17 @@ func (r *Runner) Query(ctx context.Context, q func(*scheduler.Core)) error {
 	}
 }
 
-// StoreError is what the last commit failed with, nil when it worked.
-func (r *Runner) StoreError() error { return r.durable.Load().(storeState).err }
+// slowCommit is after what time a commit without an answer counts as a store
+// that does not answer.
+const slowCommit = 2 * time.Second
+
+// StoreError says why decisions are not becoming durable: what the last commit
+// failed with, or that the one under way has waited for long. Nil: all is well.
+func (r *Runner) StoreError() error {
+	if began := r.committing.Load(); began != nil {
+		if waited := r.o.Now().Sub(*began); waited > slowCommit {
+			return fmt.Errorf("%w: no answer for %s", state.ErrUnavailable, waited.Round(time.Second))
+		}
+	}
+	return r.durable.Load().(storeState).err
+}

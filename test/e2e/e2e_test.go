@@ -53,18 +53,8 @@ var threeAgents = []mesos.AgentOptions{
 // newWorld starts ZooKeeper, Mesos and Berth; limit bounds the whole test.
 func newWorld(t *testing.T, limit time.Duration, o mesos.Options) *world {
 	t.Helper()
-	return newWorldWith(t, limit, nil, o)
-}
-
-// newWorldWith is newWorld with a ZooKeeper that runs already, for Mesos masters
-// that elect their leader there.
-func newWorldWith(t *testing.T, limit time.Duration, zk *zookeeper.Server, o mesos.Options) *world {
-	t.Helper()
 	assets := rigtest.Need(t, setup.All())
-	if zk == nil {
-		zk = zookeeper.Run(t, zookeeper.Options{})
-	}
-	w := &world{t: t, ctx: rigtest.Context(t, limit), rig: rigtest.New(t), zk: zk}
+	w := &world{t: t, ctx: rigtest.Context(t, limit), rig: rigtest.New(t), zk: zookeeper.Run(t, zookeeper.Options{})}
 	var err error
 	if o.Agents == nil {
 		o.Agents = threeAgents

@@ -163,9 +163,11 @@ func TestExecutorAndAgentCrash(t *testing.T) {
 // TestControlPlaneFaults: ZooKeeper away, Berth killed, the leading master
 // killed. No node is touched by any of it, and Berth goes on under its id.
 func TestControlPlaneFaults(t *testing.T) {
-	zk := zookeeper.Run(t, zookeeper.Options{})
-	w := newWorldWith(t, 6*time.Minute, zk, mesos.Options{
-		Agents: []mesos.AgentOptions{{Attributes: "rack:r1"}, {Attributes: "rack:r2"}}, Masters: 3, ZooKeeper: []string{zk.Addr},
+	// The masters elect their leader in a ZooKeeper of their own: they end when
+	// theirs is away.
+	masters := zookeeper.Run(t, zookeeper.Options{})
+	w := newWorld(t, 6*time.Minute, mesos.Options{
+		Agents: []mesos.AgentOptions{{Attributes: "rack:r1"}, {Attributes: "rack:r2"}}, Masters: 3, ZooKeeper: []string{masters.Addr},
 	})
 	const name = "steady"
 	w.apply(name, 1)
@@ -184,7 +186,7 @@ func TestControlPlaneFaults(t *testing.T) {
 	}
 
 	t.Log("a blip of ZooKeeper: a change waits for it and is then durable")
-	require.NoError(t, zk.Pause())
+	require.NoError(t, w.zk.Pause())
 	answered := make(chan error, 1)
 	go func() {
 		_, err := w.berth.Apply(w.ctx, "later", spec("later", 1))
@@ -205,7 +207,7 @@ func TestControlPlaneFaults(t *testing.T) {
 		}
 		return nil
 	}))
-	require.NoError(t, zk.Resume())
+	require.NoError(t, w.zk.Resume())
 	require.NoError(t, <-answered)
 	require.NoError(t, w.berth.WaitReady(w.ctx))
 	untouched("by a blip of ZooKeeper")
