@@ -33,7 +33,8 @@ and values (--config). The command line wins over the environment, and that
 over the file. Secrets are read from files named by flags, never from flags.
 
 Several schedulers with the same ZooKeeper elect a leader; the others redirect
-to it. SIGTERM hands over: nodes go on running and the framework stays registered.`,
+to it. SIGTERM hands over: nodes go on running and the framework stays registered.
+SIGHUP reads the tokens file again.`,
 		Example: `  # production: state in ZooKeeper, tokens and TLS
   berth scheduler --mesos zk://zk1:2181,zk2:2181,zk3:2181/mesos \
     --zookeeper zk1:2181,zk2:2181,zk3:2181 --mesos-roles data \
@@ -46,7 +47,7 @@ to it. SIGTERM hands over: nodes go on running and the framework stays registere
     --elasticsearch 8.19.21=home=/opt/elasticsearch-8.19.21`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := layer(cmd.Flags(), configFile); err != nil {
+			if err := layer(cmd.LocalFlags(), configFile); err != nil {
 				return err
 			}
 			log, err := newLogger(logLevel, logFormat)
@@ -97,6 +98,21 @@ func runScheduler(ctx context.Context, o app.Options, log *zap.Logger) error {
 		return err
 	}
 	log.Info("listening", zap.String("address", a.Addr()), zap.String("version", o.Version))
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				if err := a.ReloadTokens(); err != nil {
+					log.Error("the tokens stay as they were", zap.Error(err))
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	err = a.Run(ctx)
 	_ = log.Sync() // stderr cannot always be synced
 	return err

@@ -42,6 +42,7 @@ type App struct {
 	hub       *server.EventHub
 	server    *server.Server
 	artifacts *artifacts
+	tokens    *server.Tokens // nil without a tokens file
 
 	// leading is the leadership under way, nil on a follower.
 	leading atomic.Pointer[leadership]
@@ -97,7 +98,7 @@ func (a *App) buildServer() error {
 		if err != nil {
 			return err
 		}
-		auth = tokens
+		auth, a.tokens = tokens, tokens
 	}
 	if err := server.CheckExposure(a.o.Listen, a.o.TokensFile != "", a.o.Insecure); err != nil {
 		return err
@@ -151,6 +152,15 @@ func (a *App) listen() error {
 		a.advertise = scheme + "://" + l.Addr().String()
 	}
 	return nil
+}
+
+// ReloadTokens reads the tokens file again. When that fails, the tokens stay as
+// they were.
+func (a *App) ReloadTokens() error {
+	if a.tokens == nil {
+		return nil
+	}
+	return a.tokens.Reload()
 }
 
 // Addr is the address that the API listens on.

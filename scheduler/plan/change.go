@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"reflect"
 
 	v1 "github.com/berthdata/berth/api/v1"
 )
@@ -38,50 +37,43 @@ func Refusals(old, new v1.Cluster, bound func(set string) int) []Refusal {
 			refuse("spec.role", "the placed nodes are reserved for role %q; a reservation cannot change its role", old.Spec.Role)
 		}
 	}
-	for i, was := range old.Spec.NodeSets {
+	for _, was := range old.Spec.NodeSets {
 		n := bound(was.Name)
 		if n == 0 {
 			continue
 		}
-		set, ok := Set(new.Spec, was.Name)
-		if !ok {
+		if set, ok := Set(new.Spec, was.Name); !ok {
 			refuse("spec.nodeSets", "node set %q is missing, but has placed nodes (up to %s): removing them needs a drain, which is not available",
 				was.Name, NodeName(old.Name, was.Name, n-1))
-			continue
+		} else if set.Count < n {
+			refuse(fieldOf(new, was.Name, "count"), "%d is less than the %d placed nodes: removing a node needs a drain, which is not available", set.Count, n)
 		}
-		at := fmt.Sprintf("spec.nodeSets[%d]", i)
-		for j := range new.Spec.NodeSets {
-			if new.Spec.NodeSets[j].Name == was.Name {
-				at = fmt.Sprintf("spec.nodeSets[%d]", j)
-			}
-		}
-		if set.Count < n {
-			refuse(at+".count", "%d is less than the %d placed nodes: removing a node needs a drain, which is not available", set.Count, n)
-		}
-		for _, f := range []struct {
-			name     string
-			was, now any
-		}{
-			{"roles", Roles(was), Roles(set)},
-			{"resources", was.Resources, set.Resources},
-			{"storage", was.Storage, set.Storage},
-			{"config", was.Config, set.Config},
-			{"javaOptions", was.JavaOptions, set.JavaOptions},
-			{"timeZone", was.TimeZone, set.TimeZone},
-		} {
-			if !same(f.was, f.now) {
-				refuse(at+"."+f.name, "changing it needs a restart of %d placed nodes through gates, which is not available", n)
-			}
+	}
+	// v1.Diff knows which differences mean something: "1gb" is "1024mb".
+	for _, ch := range v1.Diff(old.Spec, new.Spec) {
+		if ch.NodeSet != "" && ch.Leaf != "" && restarts(ch.Leaf) && bound(ch.NodeSet) > 0 {
+			refuse(fieldOf(new, ch.NodeSet, ch.Leaf), "changing it needs a restart of %d placed nodes through gates, which is not available", bound(ch.NodeSet))
 		}
 	}
 	return out
 }
 
-// same compares values, taking an absent list or map for an empty one.
-func same(a, b any) bool {
-	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
-	if k := va.Kind(); (k == reflect.Slice || k == reflect.Map) && va.Len() == 0 && vb.Len() == 0 {
-		return true
+// restarts reports whether a change of a node set's field reaches a node only by
+// a restart or a new reservation.
+func restarts(leaf string) bool {
+	switch leaf {
+	case "count", "constraints", "spread":
+		return false
 	}
-	return reflect.DeepEqual(a, b)
+	return true
+}
+
+// fieldOf is the JSON path of a node set's field in a spec.
+func fieldOf(c v1.Cluster, set, leaf string) string {
+	for i := range c.Spec.NodeSets {
+		if c.Spec.NodeSets[i].Name == set {
+			return fmt.Sprintf("spec.nodeSets[%d].%s", i, leaf)
+		}
+	}
+	return "spec.nodeSets"
 }

@@ -50,12 +50,16 @@ func TestRefusals(t *testing.T) {
 		{"fewer, above what is placed", map[string]int{"data": 2}, func(c *v1.Cluster) { c.Spec.NodeSets[0].Count = 2 }, nil},
 		{"fewer than placed", map[string]int{"data": 3}, func(c *v1.Cluster) { c.Spec.NodeSets[0].Count = 2 }, []string{"spec.nodeSets[0].count"}},
 		{"a placed set is missing", map[string]int{"data": 3}, func(c *v1.Cluster) { c.Spec.NodeSets = c.Spec.NodeSets[1:] }, []string{"spec.nodeSets"}},
+		{"the same size in other words", map[string]int{"data": 3}, func(c *v1.Cluster) {
+			c.Spec.NodeSets[0].Storage.Size = "10240mb"
+			c.Spec.NodeSets[0].Count++
+		}, nil},
 		{"version and role", map[string]int{"master": 1}, func(c *v1.Cluster) { c.Spec.Version, c.Spec.Role = "9.1.2", "x" }, []string{"spec.version", "spec.role"}},
 		{"what a restart would need", map[string]int{"master": 1}, func(c *v1.Cluster) {
 			s := &c.Spec.NodeSets[1]
 			s.Roles, s.Resources.CPUs, s.Storage.Size = &[]string{"data"}, 2, "20gb"
-			s.JavaOptions, s.TimeZone = []string{"-Dx=y"}, "UTC"
-		}, []string{"spec.nodeSets[1].roles", "spec.nodeSets[1].resources", "spec.nodeSets[1].storage", "spec.nodeSets[1].javaOptions", "spec.nodeSets[1].timeZone"}},
+			s.JavaOptions, s.TimeZone = []string{"-Dx=y"}, "Europe/Paris"
+		}, []string{"spec.nodeSets[1].roles", "spec.nodeSets[1].resources.cpus", "spec.nodeSets[1].storage.size", "spec.nodeSets[1].javaOptions", "spec.nodeSets[1].timeZone"}},
 		{"named by its place in the new spec", map[string]int{"master": 1}, func(c *v1.Cluster) {
 			c.Spec.NodeSets[1].Count = 0
 			c.Spec.NodeSets[0], c.Spec.NodeSets[1] = c.Spec.NodeSets[1], c.Spec.NodeSets[0]
