@@ -29,6 +29,10 @@ func (c *Core) volumeDestroyOrdered(e VolumeDestroyOrdered) {
 			c.touch(s)
 			c.publish("VolumeDestroyOrdered", s.Owner, s.Name, "%s ordered volume %s destroyed, not before %s", orSomebody(e.User), s.ID, s.RetainUntil.UTC().Format("2006-01-02 15:04 MST"))
 		}
+		if !s.RetainUntil.After(c.now) {
+			c.accept(e.Reply, s, "its retention time is over: it is destroyed with the next offer of its agent")
+			return
+		}
 		c.accept(e.Reply, s, fmt.Sprintf("will be destroyed after %s; until then the order can be taken back", s.RetainUntil.UTC().Format("2006-01-02 15:04 MST")))
 	}
 }
