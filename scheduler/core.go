@@ -111,6 +111,8 @@ type slot struct {
 	refusedLife int64
 	// missing: a full view of its agent does not show what is on record.
 	missing bool
+	// reserveRefusals counts RESERVEs refused in a row, wherever they were tried.
+	reserveRefusals int
 	// drops counts lives in a row that Mesos dropped before they ran.
 	drops int
 	// elsewhere is the agent that offers this slot's volume under another id.

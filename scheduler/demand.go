@@ -14,6 +14,8 @@ type demand struct {
 	// served are the wanting slots that the last REVIVE was for.
 	served    map[string]bool
 	revivedAt time.Time
+	// offeredAt is when offers last came.
+	offeredAt time.Time
 	// notBefore holds both calls back after one was not delivered.
 	notBefore time.Time
 }
@@ -34,7 +36,9 @@ func (c *Core) settleDemand() {
 		}
 		return
 	}
-	fresh := false
+	// A REVIVE that had no effect must not starve anybody for ever.
+	again := later(d.revivedAt, d.offeredAt).Add(reviveStale)
+	fresh := !again.After(c.now)
 	for id := range c.wanting {
 		if !d.served[id] {
 			fresh = true
@@ -47,6 +51,7 @@ func (c *Core) settleDemand() {
 		}
 	}
 	if !fresh && !d.suppressed {
+		c.wakeAt(again)
 		return
 	}
 	if again := d.revivedAt.Add(reviveEvery); !d.revivedAt.IsZero() && again.After(c.now) {
@@ -60,4 +65,11 @@ func (c *Core) settleDemand() {
 	}
 	c.call(&sched.Call{Type: sched.Call_REVIVE, Revive: &sched.Call_Revive{Roles: c.cfg.Roles}})
 	c.why("revive: %d slots want an offer", len(c.wanting))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -28,6 +28,9 @@ const (
 	mergeRefuse = 250 * time.Millisecond
 	// reviveEvery bounds how often filters are cleared (Mesos rule 22).
 	reviveEvery = 2 * time.Second
+	// reviveStale is after how long without any offer REVIVE is sent again
+	// while slots want one.
+	reviveStale = 5 * time.Minute
 
 	// reconcileFirst and reconcileMost bound the back-off between rounds of
 	// explicit reconciliation; reconcilePeriod is the routine round (rule 44).
@@ -61,6 +64,9 @@ const (
 	// createTries is after how many refused CREATEs on one agent a slot
 	// without data gives its reservation back and looks elsewhere.
 	createTries = 3
+	// reserveTries is after how many refused RESERVEs in a row a slot looks
+	// elsewhere.
+	reserveTries = 3
 	// avoidFor is how long a slot keeps away from such an agent; it decays.
 	avoidFor = 10 * time.Minute
 

@@ -43,6 +43,7 @@ func (c *Core) offersReceived(offers []mesos.Offer) {
 	if !c.connected {
 		return // of a subscription that is gone: void (Mesos rule 26)
 	}
+	c.demand.offeredAt = c.now
 	batches := c.batches(offers)
 	for _, b := range batches {
 		c.recognise(b.agent, slices.Clone(b.pool.Held()), time.Time{})
@@ -154,11 +155,16 @@ func (c *Core) givesBack(s *slot) bool {
 	if b.CreateFailures < createTries || b.Volume != state.KnownNo || b.HasData {
 		return false
 	}
+	c.avoid(s)
+	return true
+}
+
+// avoid keeps a slot away from the host it is bound to, for a while.
+func (c *Core) avoid(s *slot) {
 	if s.avoid == nil {
 		s.avoid = map[string]time.Time{}
 	}
-	s.avoid[b.Hostname] = c.now.Add(avoidFor)
-	return true
+	s.avoid[s.Bind.Hostname] = c.now.Add(avoidFor)
 }
 
 // avoided are the hosts that a slot keeps away from for now; the list decays.

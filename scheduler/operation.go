@@ -91,7 +91,7 @@ func (c *Core) reserveAnswered(s *slot, outcome opOutcome, st mesos.OperationSta
 	b.ReserveOp = ""
 	switch outcome {
 	case opDone:
-		b.Reserved = state.KnownYes
+		b.Reserved, s.reserveRefusals = state.KnownYes, 0
 	case opRefused:
 		// The rest of the same ACCEPT cannot have worked without it.
 		b.Reserved, b.CreateOp = state.KnownNo, ""
@@ -133,7 +133,13 @@ func (c *Core) operationFailed(s *slot, verb string, st mesos.OperationStatus) {
 	}
 	s.refusedLife = s.Life
 	s.LastFailure = clip(strings.ToUpper(verb) + " was refused on " + s.hostname() + ": " + text)
-	if wait := c.now.Add(backoff(max(s.Bind.CreateFailures, 1))); wait.After(s.NotBefore) {
+	if verb == verbReserve {
+		// Its end unbinds the slot, so the count is kept apart from the place.
+		if s.reserveRefusals++; s.reserveRefusals >= reserveTries {
+			c.avoid(s)
+		}
+	}
+	if wait := c.now.Add(backoff(max(s.Bind.CreateFailures, s.reserveRefusals, 1))); wait.After(s.NotBefore) {
 		s.NotBefore = wait
 	}
 }
