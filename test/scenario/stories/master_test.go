@@ -157,7 +157,11 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 		for _, ph := range p.Phases {
 			line("  %s: %s", ph.Name, ph.Status)
 			for _, s := range ph.Steps {
-				line("    %s", strings.TrimRight(fmt.Sprintf("%s: %s %s, waits for %s", s.Node, s.Action, s.Status, s.Waiting), ", waits for "))
+				text := fmt.Sprintf("    %s: %s %s", s.Node, s.Action, s.Status)
+				if s.Waiting != "" {
+					text += ", waits for " + s.Waiting
+				}
+				line("%s", text)
 			}
 		}
 	case "explain":
