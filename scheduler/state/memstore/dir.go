@@ -179,6 +179,16 @@ func (d *dir) current(epoch int64) (map[state.Key][]byte, error) {
 	if d.epoch == epoch {
 		return d.values, nil
 	}
+	values, err := d.readState()
+	if err != nil {
+		return nil, err
+	}
+	d.epoch, d.values = epoch, values
+	return values, nil
+}
+
+// readState returns what state.json holds, nothing when it does not exist.
+func (d *dir) readState() (map[state.Key][]byte, error) {
 	snap := snapshot{Format: snapshotFormat}
 	if err := d.read("state.json", &snap); err != nil {
 		return nil, err
@@ -201,8 +211,18 @@ func (d *dir) current(epoch int64) (map[state.Key][]byte, error) {
 		}
 		values[key] = value
 	}
-	d.epoch, d.values = epoch, values
 	return values, nil
+}
+
+// snapshot reads the file that the latest commit put in place as a whole. Commits
+// are not numbered, and the epoch is that of the newest leader.
+func (d *dir) snapshot() (map[state.Key][]byte, state.Position, error) {
+	values, err := d.readState()
+	if err != nil {
+		return nil, state.Position{}, err
+	}
+	leader, err := d.readLeader()
+	return values, state.Position{Epoch: leader.Epoch}, err
 }
 
 func (d *dir) load(epoch int64) (map[state.Key][]byte, error) {

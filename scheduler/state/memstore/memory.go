@@ -16,6 +16,7 @@ type Memory struct {
 	mu         sync.Mutex
 	values     map[state.Key][]byte
 	epoch      int64
+	last       state.Position // the newest commit
 	address    string
 	expire     func() // ends the present term
 	away       bool
@@ -102,11 +103,21 @@ func (m *Memory) commit(epoch int64, writes []state.Write) error {
 		return err
 	}
 	apply(m.values, writes)
+	m.last = state.Position{Epoch: epoch, Commit: m.last.Commit + 1}
 	if m.loseAnswer {
 		m.loseAnswer = false
 		return fmt.Errorf("memory: %w: the answer was lost", state.ErrUnavailable)
 	}
 	return nil
+}
+
+func (m *Memory) snapshot() (map[state.Key][]byte, state.Position, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.reach(); err != nil {
+		return nil, state.Position{}, err
+	}
+	return clone(m.values), m.last, nil
 }
 
 func (m *Memory) leader() (string, error) {

@@ -22,6 +22,8 @@ type backend interface {
 	commit(epoch int64, writes []state.Write) error
 	// leader returns the address of the present leader, "" if none.
 	leader() (string, error)
+	// snapshot is load without an epoch.
+	snapshot() (map[state.Key][]byte, state.Position, error)
 }
 
 type term struct {
@@ -78,6 +80,14 @@ func (e *Elector) Leader(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return e.backend.leader()
+}
+
+// Snapshot is described at state.Snapshotter.
+func (e *Elector) Snapshot(ctx context.Context) (map[state.Key][]byte, state.Position, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, state.Position{}, fmt.Errorf("%w: %w", state.ErrUnavailable, err)
+	}
+	return e.backend.snapshot()
 }
 
 // Close ends campaigns and resigns leases. The error is always nil.

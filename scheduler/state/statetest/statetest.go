@@ -25,9 +25,15 @@ type Backend struct {
 	Usurp func(t *testing.T)
 }
 
+// Elector is all that a backend offers.
+type Elector interface {
+	state.Elector
+	state.Snapshotter
+}
+
 // Candidate is an elector and what can happen to it alone.
 type Candidate struct {
-	state.Elector
+	Elector
 	// Expire makes the backend give up on this candidate, which cannot be told.
 	Expire func(t *testing.T)
 	// Outage takes the backend away from this candidate until heal is called.
@@ -65,6 +71,8 @@ func Run(t *testing.T, newBackend func(t *testing.T) *Backend) {
 		{"OutageThenReturn", outage},
 		{"LostAnswerThenRepeat", lostAnswer},
 		{"LostRequestThenRepeat", lostRequest},
+		{"SnapshotNeedsNoLeadership", snapshotWithoutLeading},
+		{"SnapshotsUnderCommitsAreConsistent", snapshotsUnderCommits},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newBackend(t)) })
 	}

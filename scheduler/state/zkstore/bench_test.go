@@ -44,6 +44,20 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
+// BenchmarkSnapshot reads the same without leading, session and watches included.
+func BenchmarkSnapshot(b *testing.B) {
+	lease, writes := benchLease(b)
+	require.NoError(b, lease.Store().Commit(b.Context(), writes))
+	reader, err := New(Options{Servers: lease.s.conn.Server()})
+	require.NoError(b, err)
+	b.Cleanup(func() { require.NoError(b, reader.Close()) })
+	for b.Loop() {
+		values, _, err := reader.Snapshot(b.Context())
+		require.NoError(b, err)
+		require.Len(b, values, benchSlots)
+	}
+}
+
 // BenchmarkCommit makes one decision of a few records durable, fsync included.
 func BenchmarkCommit(b *testing.B) {
 	lease, writes := benchLease(b)

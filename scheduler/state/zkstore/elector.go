@@ -42,7 +42,7 @@ type Elector struct {
 
 	mu     sync.Mutex
 	closed bool
-	active sync.WaitGroup // campaigns and leases; grows under mu while not closed
+	active sync.WaitGroup // campaigns, leases and snapshots; grows under mu while not closed
 
 	// observer has one element, the session that Leader reads with or nil: who
 	// needs it takes it out, and can give up waiting for it.
@@ -77,15 +77,10 @@ var errStartAgain = errors.New("candidacy lost")
 // fails when ctx ends, when the elector is closed, and when ZooKeeper refuses
 // access or holds an epoch that is no number. The lease is a *Lease.
 func (e *Elector) Campaign(ctx context.Context, advertise string) (state.Lease, error) {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		return nil, errClosed
+	ctx, release, err := e.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
-	e.active.Add(1)
-	e.mu.Unlock()
-	defer e.active.Done()
-	ctx, release := e.join(ctx)
 	defer release()
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = campaignBackoffMin, campaignBackoffMax
@@ -106,6 +101,18 @@ func (e *Elector) Campaign(ctx context.Context, advertise string) (state.Lease, 
 		case <-ctx.Done():
 		}
 	}
+}
+
+// enter is join for what Close must wait for, until release is called.
+func (e *Elector) enter(ctx context.Context) (_ context.Context, release func(), err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, nil, errClosed
+	}
+	e.active.Add(1)
+	ctx, leave := e.join(ctx)
+	return ctx, func() { leave(); e.active.Done() }, nil
 }
 
 // join returns a context that ends with ctx or with the elector.

@@ -52,11 +52,19 @@ type session struct {
 	lostOnce sync.Once
 	// negotiated is the session timeout that the server granted, in ns.
 	negotiated atomic.Int64
+	// watch is told of every event, nil if nobody wants to know.
+	watch func(zk.Event)
 }
 
 // dial opens a session and waits until it is established.
-func dial(ctx context.Context, t *target) (*session, error) {
+func dial(ctx context.Context, t *target) (*session, error) { return dialWatching(ctx, t, nil) }
+
+// dialWatching is dial with a function that is told of every event, those of
+// watches included, before any answer that the server gave after the event. It
+// runs on the client's goroutines and must not block.
+func dialWatching(ctx context.Context, t *target, watch func(zk.Event)) (*session, error) {
 	s := &session{
+		watch: watch,
 		slots: make(chan struct{}, maxInFlight),
 		up:    make(chan struct{}, 1),
 		lost:  make(chan struct{}),
@@ -106,6 +114,9 @@ func (s *session) open(ctx context.Context, t *target) error {
 // not block.
 func (s *session) event(log *zap.Logger) zk.EventCallback {
 	return func(ev zk.Event) {
+		if s.watch != nil {
+			s.watch(ev)
+		}
 		if ev.Type != zk.EventSession {
 			return
 		}
@@ -219,6 +230,29 @@ func (s *session) children(ctx context.Context, path string) ([]string, error) {
 		names, _, err := s.conn.Children(path)
 		return names, err
 	})
+}
+
+// childrenW and getW also set a watch, which tells of the first change after
+// the answer.
+func (s *session) childrenW(ctx context.Context, path string) ([]string, error) {
+	return call(ctx, s, func() ([]string, error) {
+		names, _, _, err := s.conn.ChildrenW(path)
+		return names, err
+	})
+}
+
+func (s *session) getW(ctx context.Context, path string) (znode, error) {
+	return call(ctx, s, func() (znode, error) {
+		data, stat, _, err := s.conn.GetW(path)
+		return znode{data, stat}, err
+	})
+}
+
+// sync returns when the server that this session is connected to knows all that
+// was committed before.
+func (s *session) sync(ctx context.Context, path string) error {
+	_, err := call(ctx, s, func() (string, error) { return s.conn.Sync(path) })
+	return err
 }
 
 func (s *session) multi(ctx context.Context, ops []any) ([]zk.MultiResponse, error) {

@@ -119,12 +119,9 @@ func (l *loading) run(ctx context.Context) error {
 			kind := state.Key(kindBucket).Kind()
 			for _, name := range names {
 				path := bucketPath + "/" + name
-				key, err := state.MakeKey(kind, name)
+				key, err := l.st.layout.key(kind, path)
 				if err != nil {
-					return fmt.Errorf("zookeeper: %s is none of Berth's znodes, remove it: %w", path, err)
-				}
-				if _, _, want := l.st.layout.node(key); want != path {
-					return fmt.Errorf("zookeeper: %s is in the wrong place: move it to %s", path, want)
+					return err
 				}
 				mu.Lock()
 				entities = append(entities, entity{key, path})

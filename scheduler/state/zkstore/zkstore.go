@@ -132,6 +132,19 @@ func (l layout) node(key state.Key) (kind, bucket, node string) {
 	return kind, bucket, bucket + "/" + key.Name()
 }
 
+// key is the reverse of node: the key of a kind's znode at this path. A znode that
+// is not where Berth would have put it is an error.
+func (l layout) key(kind, path string) (state.Key, error) {
+	key, err := state.MakeKey(kind, path[strings.LastIndexByte(path, '/')+1:])
+	if err != nil {
+		return "", fmt.Errorf("zookeeper: %s is none of Berth's znodes, remove it: %w", path, err)
+	}
+	if _, _, want := l.node(key); want != path {
+		return "", fmt.Errorf("zookeeper: %s is in the wrong place: move it to %s", path, want)
+	}
+	return key, nil
+}
+
 func bucketOf(name string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name)) // a hash never fails
