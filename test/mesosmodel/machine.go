@@ -1,0 +1,335 @@
+package mesosmodel
+
+import (
+	"fmt"
+	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+)
+
+// Machine is one host with what is really on it.
+type Machine struct {
+	Hostname   string
+	Address    string
+	Attributes []mesos.Attribute
+
+	// total is what the agent has checkpointed: with reservations and volumes.
+	total      bag
+	volumes    map[string]*Volume
+	containers map[string]*Container // by task id
+
+	agent     *agent // the newest agent process's identity; nil before the first
+	reachable bool   // the network between it and the master works
+}
+
+// Volume is one persistent volume with the data on it.
+type Volume struct {
+	ID string
+	// Data: a node has run on it. Marker is what the node left there.
+	Data   bool
+	Marker string
+	// Holder is the container whose process has it locked, nil when none.
+	Holder *Container
+}
+
+// Container is one executor with its task's process.
+type Container struct {
+	Task    mesos.TaskInfo
+	AgentID string
+	Machine *Machine
+	// VolumeID is the task's volume, "" for none.
+	VolumeID string
+	// Live until the process is gone; Running once it holds its volume.
+	Live, Running bool
+	// Orphan: its agent is gone and a new one does not know it.
+	Orphan  bool
+	Healthy bool
+	killing bool
+	backlog []mesos.TaskStatus // while the agent is down
+}
+
+// ID is the container's task id.
+func (c *Container) ID() string { return c.Task.TaskID.Value }
+
+// Volume is the container's volume on its machine, nil when it has none.
+func (c *Container) Volume() *Volume { return c.Machine.volumes[c.VolumeID] }
+
+// AddMachine adds a host and starts its agent.
+func (m *Model) AddMachine(hostname, address string, attributes []mesos.Attribute, resources []mesos.Resource) *Machine {
+	h := &Machine{
+		Hostname: hostname, Address: address, Attributes: attributes, total: bagOf(resources),
+		volumes: map[string]*Volume{}, containers: map[string]*Container{}, reachable: true,
+	}
+	m.machines = append(m.machines, h)
+	m.newAgent(h)
+	return h
+}
+
+// Machines lists all hosts in the order in which they were added.
+func (m *Model) Machines() []*Machine { return m.machines }
+
+// Containers lists a host's live containers by task id.
+func (h *Machine) Containers() []*Container {
+	var live []*Container
+	for _, id := range sortedKeys(h.containers) {
+		if c := h.containers[id]; c.Live {
+			live = append(live, c)
+		}
+	}
+	return live
+}
+
+// Volumes lists a host's volumes by id.
+func (h *Machine) Volumes() []*Volume {
+	out := make([]*Volume, 0, len(h.volumes))
+	for _, id := range sortedKeys(h.volumes) {
+		out = append(out, h.volumes[id])
+	}
+	return out
+}
+
+// Total is everything on the host in Mesos' messages.
+func (h *Machine) Total() []mesos.Resource { return h.total.resources() }
+
+// AgentID is the id of the host's present or last agent.
+func (h *Machine) AgentID() string {
+	if h.agent == nil {
+		return ""
+	}
+	return h.agent.id
+}
+
+// Up says whether the agent process runs, Reachable whether the network works.
+func (h *Machine) Up() bool        { return h.agent != nil && h.agent.up }
+func (h *Machine) Reachable() bool { return h.reachable }
+
+func (h *Machine) String() string { return fmt.Sprintf("%s (%s)", h.Hostname, h.AgentID()) }
+
+// liveAgents are the agent processes that run, in order of their machines.
+func (m *Model) liveAgents() []*agent {
+	var out []*agent
+	for _, h := range m.machines {
+		if h.agent != nil && h.agent.up {
+			out = append(out, h.agent)
+		}
+	}
+	return out
+}
+
+// StopAgent kills the agent process; containers go on. The master sees the
+// connection close at once, and gives the agent up after the ping timeout.
+func (m *Model) StopAgent(h *Machine) {
+	a := h.agent
+	if a == nil || !a.up {
+		return
+	}
+	m.trace("%s: the agent stops", h)
+	a.up = false
+	a.unlink()
+	if h.reachable {
+		m.disconnected(a)
+	}
+	m.pingsFail(a)
+	stopped := a.starts
+	m.after(recoveryTimeout, func() {
+		if a.starts != stopped || a.up {
+			return
+		}
+		for _, c := range h.Containers() {
+			if c.AgentID == a.id {
+				m.end(c, mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "the executor waited too long for its agent")
+			}
+		}
+	})
+}
+
+// StartAgent starts the agent process again under its id, with its executors.
+func (m *Model) StartAgent(h *Machine) {
+	a := h.agent
+	if a == nil || a.up || a.terminated {
+		return
+	}
+	m.trace("%s: the agent starts", h)
+	a.up = true
+	a.starts++
+	m.after(m.between(time.Second, 3*time.Second), func() { m.flush(h) })
+	m.after(m.between(500*time.Millisecond, 3*time.Second), func() { m.reregister(a) })
+}
+
+// Reboot ends everything on the host; the agent comes back later by StartAgent
+// under its id (Mesos rule 48), without its tasks.
+func (m *Model) Reboot(h *Machine) {
+	m.trace("%s: reboots", h)
+	if h.agent.up {
+		m.StopAgent(h)
+	}
+	m.endAll(h)
+	h.agent.tasks = map[string]*agentTask{}
+}
+
+// LoseIdentity stops the agent and makes it forget who it was: it comes back
+// under a new id, with the reservations and volumes of the host. Containers
+// that still run become orphans of which nobody knows, until they end.
+func (m *Model) LoseIdentity(h *Machine, orphansLive time.Duration) {
+	m.trace("%s: the agent loses its identity", h)
+	if h.agent.up {
+		m.StopAgent(h)
+	}
+	for _, c := range h.Containers() {
+		c.Orphan = true
+		m.after(orphansLive, func() { m.kill(c) })
+	}
+	h.agent.terminated = true
+}
+
+// NewAgent starts an agent with a new id on a host that lost its identity, or
+// whose agent was declared gone.
+func (m *Model) NewAgent(h *Machine) {
+	if h.agent != nil && !h.agent.terminated {
+		return
+	}
+	m.newAgent(h)
+}
+
+func (m *Model) newAgent(h *Machine) {
+	a := &agent{
+		id: fmt.Sprintf("agent-%d", m.number()), machine: h, up: true,
+		tasks: map[string]*agentTask{}, ops: map[string]*agentOp{},
+	}
+	h.agent = a
+	m.agents[a.id] = a
+	m.trace("%s: a new agent starts", h)
+	m.after(m.between(100*time.Millisecond, time.Second), func() { m.reregister(a) })
+}
+
+// Partition cuts a host off the master; everything on it goes on.
+func (m *Model) Partition(h *Machine) {
+	if !h.reachable {
+		return
+	}
+	m.trace("%s: partitioned", h)
+	h.reachable = false
+	if h.agent.up {
+		h.agent.unlink()
+		m.pingsFail(h.agent)
+	}
+}
+
+// Rejoin ends a partition.
+func (m *Model) Rejoin(h *Machine) {
+	if h.reachable {
+		return
+	}
+	m.trace("%s: reachable again", h)
+	h.reachable = true
+	if a := h.agent; a.up {
+		m.after(m.between(100*time.Millisecond, 2*time.Second), func() { m.reregister(a) })
+	}
+}
+
+// pingsFail gives the agent up when it has not come back in time.
+func (m *Model) pingsFail(a *agent) {
+	gen := a.gen
+	m.after(m.between(pingTimeout-15*time.Second, pingTimeout), func() {
+		if a.gen == gen {
+			m.markUnreachable(a.id)
+		}
+	})
+}
+
+// Crash ends a container's process by itself.
+func (m *Model) Crash(c *Container, message string) {
+	m.end(c, mesos.TASK_FAILED, 0, message)
+}
+
+func (m *Model) endAll(h *Machine) {
+	for _, c := range h.Containers() {
+		m.vanish(c)
+	}
+}
+
+// vanish ends a process without a word to anybody.
+func (m *Model) vanish(c *Container) {
+	if !c.Live {
+		return
+	}
+	c.Live, c.Running, c.Healthy, c.backlog = false, false, false, nil
+	if v := c.Volume(); v != nil && v.Holder == c {
+		v.Holder = nil
+	}
+	delete(c.Machine.containers, c.ID())
+	m.work.Stopped(c)
+}
+
+// kill stops a process as KILL and SIGTERM do.
+func (m *Model) kill(c *Container) {
+	m.end(c, mesos.TASK_KILLED, 0, "killed")
+}
+
+// end stops a process and reports it.
+func (m *Model) end(c *Container, st mesos.TaskState, reason mesos.TaskStatus_Reason, message string) {
+	if !c.Live {
+		return
+	}
+	backlog := c.backlog
+	m.trace("%s: %s ends as %s: %s", c.Machine.Hostname, c.ID(), st, message)
+	m.vanish(c)
+	c.backlog = backlog
+	s := mesos.TaskStatus{State: &st, Message: &message}
+	if reason != 0 {
+		s.Reason = &reason
+	}
+	m.report(c, s)
+}
+
+// Healthy reports that the process answers, or no longer does.
+func (m *Model) Healthy(c *Container, healthy bool, data []byte, message string) {
+	if !c.Live || !c.Running {
+		return
+	}
+	c.Healthy = healthy
+	if v := c.Volume(); v != nil && healthy {
+		v.Data = true
+	}
+	s := mesos.TaskStatus{State: mesos.TASK_RUNNING.Enum(), Healthy: &healthy, Data: data, Message: &message}
+	if healthy {
+		s.Reason = mesos.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED.Enum()
+	}
+	m.report(c, s)
+}
+
+// report gives a status to the container's agent, now or when it is back.
+func (m *Model) report(c *Container, s mesos.TaskStatus) {
+	if c.Orphan {
+		return
+	}
+	a := m.agents[c.AgentID]
+	if !a.up {
+		c.backlog = append(c.backlog, s)
+		t := a.tasks[c.ID()]
+		if t != nil {
+			t.c = c
+		}
+		return
+	}
+	m.update(a, c.ID(), s)
+}
+
+// flush hands over what executors could not report while the agent was down.
+func (m *Model) flush(h *Machine) {
+	a := h.agent
+	if !a.up {
+		return
+	}
+	for _, id := range sortedKeys(a.tasks) {
+		t := a.tasks[id]
+		if t.c == nil {
+			continue
+		}
+		backlog := t.c.backlog
+		t.c.backlog = nil
+		for _, s := range backlog {
+			m.update(a, id, s)
+		}
+	}
+}

@@ -1,0 +1,196 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+
+	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/test/mesosmodel"
+)
+
+// missing compares the model with what is durably wanted, and lists every
+// difference: nodes that do not run, tasks and reservations too many, volumes
+// that should be gone. It is empty when the world is exactly as wanted.
+func (c *checks) missing() []string {
+	var out []string
+	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	st := c.w.store
+	if l := c.w.leader; l == nil || l.core == nil || l.stream == "" {
+		say("no leader is subscribed")
+	}
+	live := map[string]*mesosmodel.Container{} // by slot
+	for _, h := range c.w.model.Machines() {
+		if c.w.model.Gone(h.AgentID()) {
+			continue
+		}
+		for _, x := range h.Containers() {
+			live[labelOf(x.ID())] = x
+		}
+	}
+	for _, name := range sorted(st.clusters) {
+		c.cluster(st.clusters[name], live, say)
+	}
+	for _, label := range sorted(live) {
+		if s, ok := st.slots[label]; !ok {
+			say("task %s runs and no record knows it", live[label].ID())
+		} else if s.Want != state.WantRun {
+			say("task %s runs, its slot's want is %s", live[label].ID(), s.Want)
+		}
+	}
+	for _, h := range c.w.model.Machines() {
+		if !c.w.model.Gone(h.AgentID()) {
+			c.reservations(h, say)
+		}
+	}
+	for _, id := range sorted(st.slots) {
+		c.slot(st.slots[id], say)
+	}
+	return out
+}
+
+// cluster: every wanted node runs once, healthy, and nothing else of it.
+func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container, say func(string, ...any)) {
+	if r.Deletion != nil {
+		say("cluster %s is still being deleted", r.Spec.Name)
+		return
+	}
+	want := map[string]bool{}
+	for _, set := range r.Spec.Spec.NodeSets {
+		for i := range set.Count {
+			want[fmt.Sprintf("%s-%s-%d", r.Spec.Name, set.Name, i)] = true
+		}
+	}
+	hopeless := r.ClusterUUID != "" && c.w.nodes.lost(r.ClusterUUID)
+	for _, s := range c.w.store.slots {
+		if s.Owner != r.Spec.Name || s.OwnerIncarnation != r.Incarnation || s.Want != state.WantRun {
+			continue
+		}
+		if !want[s.Name] {
+			say("slot %s is wanted by its record, and not by the spec", s.ID)
+			continue
+		}
+		delete(want, s.Name)
+		x := live[s.ID]
+		switch {
+		case x == nil:
+			say("node %s does not run (record: %s)", s.ID, recordText(s))
+		case !x.Healthy && !hopeless:
+			say("node %s runs and is not healthy", s.ID)
+		case s.Task == nil || s.Task.ID != x.ID():
+			say("node %s runs as %s, its record says otherwise", s.ID, x.ID())
+		case s.Bind == nil || s.Bind.AgentID != x.AgentID:
+			say("node %s runs on %s, its record says otherwise", s.ID, x.AgentID)
+		}
+	}
+	for _, name := range sorted(want) {
+		say("node %s has no slot", name)
+	}
+}
+
+func recordText(s state.Slot) string {
+	text := "want " + string(s.Want)
+	if s.Bind != nil {
+		text += fmt.Sprintf(", on %s reserved %s volume %s ops %q %q", s.Bind.AgentID, s.Bind.Reserved, s.Bind.Volume, s.Bind.ReserveOp, s.Bind.CreateOp)
+	}
+	if s.Task != nil {
+		text += fmt.Sprintf(", task %s %s", s.Task.ID, s.Task.State)
+	}
+	if s.Release != nil {
+		text += fmt.Sprintf(", release %q %q", s.Release.DestroyOp, s.Release.UnreserveOp)
+	}
+	if s.LastFailure != "" {
+		text += ", last failure " + s.LastFailure
+	}
+	return text
+}
+
+// held is what one label has reserved on one machine.
+type held struct {
+	cpus, mem, disk float64
+	ports           uint64
+	volume          string
+}
+
+// reservations: everything that is reserved is of a record, in the right
+// amount, where the record says.
+func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
+	byLabel := map[string]*held{}
+	for _, r := range h.Total() {
+		if len(r.Reservations) == 0 {
+			continue
+		}
+		label := slotLabel(&r)
+		x := byLabel[label]
+		if x == nil {
+			x = &held{}
+			byLabel[label] = x
+		}
+		x.add(&r)
+	}
+	for _, label := range sorted(byLabel) {
+		x := byLabel[label]
+		s, ok := c.w.store.slots[label]
+		switch {
+		case !ok:
+			say("LEAK: %s has %+v reserved under %q, which no record knows", h, *x, label)
+		case s.Bind == nil || s.Bind.AgentID != h.AgentID():
+			say("LEAK: %s has %+v reserved under %q, whose record is bound elsewhere (%s)", h, *x, label, recordText(s))
+		case s.Want == state.WantRun:
+			need := held{cpus: s.Need.CPU.Float(), mem: s.Need.Mem.Float(), ports: uint64(s.Need.Ports)}
+			if math.Abs(x.cpus-need.cpus) > 1e-6 || math.Abs(x.mem-need.mem) > 1e-6 || x.ports != need.ports || x.disk < s.Need.Disk.Float() {
+				say("LEAK: %s has %+v reserved under %q, it needs %+v", h, *x, label, s.Need)
+			}
+			if s.Need.DiskType != "MOUNT" && math.Abs(x.disk-s.Need.Disk.Float()) > 1e-6 {
+				say("LEAK: %s has %v disk reserved under %q, it needs %v", h, x.disk, label, s.Need.Disk)
+			}
+		case s.Want == state.WantRetain:
+			if x.cpus+x.mem != 0 || x.ports != 0 || x.volume == "" {
+				say("LEAK: %s has %+v reserved under %q, of which only a volume is to be retained", h, *x, label)
+			}
+		case s.Want == state.WantDestroy:
+			say("LEAK: %s has %+v reserved under %q, which is to be destroyed", h, *x, label)
+		}
+	}
+}
+
+func (x *held) add(r *mesos.Resource) {
+	switch r.Name {
+	case "cpus":
+		x.cpus += r.Scalar.Value
+	case "mem":
+		x.mem += r.Scalar.Value
+	case "disk":
+		x.disk += r.Scalar.Value
+		if r.Disk != nil && r.Disk.Persistence != nil {
+			x.volume = r.Disk.Persistence.ID
+		}
+	case "ports":
+		for _, p := range r.Ranges.Range {
+			x.ports += p.End - p.Begin + 1
+		}
+	}
+}
+
+// slot: a record that nothing on any machine stands behind is as wrong as the
+// other way round.
+func (c *checks) slot(s state.Slot, say func(string, ...any)) {
+	cl, ok := c.w.store.clusters[s.Owner]
+	if s.Want == state.WantRun && (!ok || cl.Incarnation != s.OwnerIncarnation) {
+		say("slot %s wants to run, its cluster is gone", s.ID)
+	}
+	if s.Want != state.WantRetain && s.Want != state.WantDestroy {
+		return
+	}
+	if s.Bind != nil && c.w.model.Gone(s.Bind.AgentID) {
+		return // lost with its agent; only a person can say so
+	}
+	if s.Order != nil && !s.RetainUntil.After(c.w.now) {
+		say("volume %s is ordered destroyed and its record is still there: %s", s.ID, recordText(s))
+		return
+	}
+	if !c.volumeAlive(s.ID) {
+		say("record %s (%s) has no volume", s.ID, recordText(s))
+	}
+}

@@ -1,0 +1,221 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/berthdata/berth/test/mesosmodel"
+)
+
+// faults carries items out.
+type faults struct {
+	w           *World
+	rescindTill time.Time
+	quota       int
+}
+
+// do carries out one item. What it needs to draw, it draws from its own source.
+func (w *World) do(i int, it Item) {
+	if w.quiet {
+		return
+	}
+	w.tracef("ITEM %d: %s", i, it)
+	r := source(it.Seed, 6)
+	f := w.faults
+	until := w.now.Add(it.For)
+	switch it.Kind {
+	case "put":
+		w.client.put(r)
+	case "delete":
+		w.client.remove(r)
+	case "destroy":
+		w.client.volume(reqDestroy, r)
+	case "restore":
+		w.client.volume(reqRestore, r)
+	case "crash":
+		f.crash(r)
+	case "pause":
+		if w.leader != nil {
+			w.leader.pause(time.Second + it.For)
+		}
+	case "connection lost":
+		w.model.DropConnection()
+	case "store slow":
+		w.store.slowUntil = until
+	case "store away":
+		w.store.downUntil = until
+	case "store answers lost":
+		w.store.lossyUntil = until
+	case "calls lost":
+		w.net.lossUntil = until
+	case "events jitter":
+		w.net.jitterUntil = until
+	case "operator API away":
+		w.net.blindUntil = until
+	case "rescind":
+		w.model.Rescind(1)
+	case "rescind often":
+		f.rescindTill = until
+		f.rescind()
+	case "create refused":
+		f.knob(it.For, &w.model.Knobs().RefuseCreate, 0.3+0.7*r.Float64())
+	case "reserve refused":
+		f.knob(it.For, &w.model.Knobs().RefuseReserve, 0.3+0.7*r.Float64())
+	case "messages lost":
+		f.knob(it.For, &w.model.Knobs().LoseMessages, 0.8)
+	case "quota":
+		f.limit(it.For, r)
+	case "master fails":
+		w.model.FailMaster()
+	case "master fails, agents slow":
+		w.model.Knobs().Slow = it.For
+		w.model.FailMaster()
+		w.after(time.Minute, func() { w.model.Knobs().Slow = 0 })
+	case "node crashes always":
+		f.crashLoop(it.For, r)
+	case "node crashes":
+		f.container(r, func(c *mesosmodel.Container) { w.model.Crash(c, "exit code 137") })
+	case "Elasticsearch late":
+		w.nodes.lateUntil = until
+	case "Elasticsearch wrong":
+		w.nodes.wrongUntil = until
+	case "Elasticsearch mute":
+		w.nodes.muteUntil = until
+	default:
+		f.machine(it, r)
+	}
+}
+
+// crash has the leader die at a drawn point.
+func (f *faults) crash(r *rand.Rand) {
+	if p := f.w.leader; p != nil {
+		point := []crashPoint{crashStep, crashCommit, crashEffects, crashEffects}[r.IntN(4)]
+		p.crash = &crashPlan{point: point, n: r.IntN(12)}
+		f.w.tracef("process %d will die %s (%d)", p.n, point, p.crash.n)
+	}
+}
+
+func (f *faults) rescind() {
+	if f.w.now.After(f.rescindTill) {
+		return
+	}
+	f.w.model.Rescind(0.5)
+	f.w.after(between(f.w.chance, 5*time.Millisecond, 100*time.Millisecond), f.rescind)
+}
+
+// knob turns one of the model's knobs for a while.
+func (f *faults) knob(d time.Duration, knob *float64, value float64) {
+	*knob = value
+	f.w.after(d, func() { *knob = 0 })
+}
+
+func (f *faults) limit(d time.Duration, r *rand.Rand) {
+	f.quota++
+	n := f.quota
+	f.w.model.Knobs().Quota = map[string]int64{
+		"cpus": r.Int64N(10_000), "mem": r.Int64N(16_000_000), "disk": r.Int64N(200_000_000),
+	}
+	f.w.after(d, func() {
+		if f.quota == n {
+			f.w.model.Knobs().Quota = nil
+		}
+	})
+}
+
+func (f *faults) crashLoop(d time.Duration, r *rand.Rand) {
+	f.container(r, func(c *mesosmodel.Container) {
+		name := c.Task.Name
+		f.w.nodes.crashing[name] = true
+		f.w.model.Crash(c, "exit code 1: a setting is wrong")
+		f.w.after(d, func() { delete(f.w.nodes.crashing, name) })
+	})
+}
+
+// container picks one that runs.
+func (f *faults) container(r *rand.Rand, do func(*mesosmodel.Container)) {
+	var all []*mesosmodel.Container
+	for _, h := range f.w.model.Machines() {
+		all = append(all, h.Containers()...)
+	}
+	if len(all) > 0 {
+		do(all[r.IntN(len(all))])
+	}
+}
+
+// machine does something to one machine; what lasts is undone after a while.
+func (f *faults) machine(it Item, r *rand.Rand) {
+	m := f.w.model
+	all := m.Machines()
+	h := all[r.IntN(len(all))]
+	id := h.AgentID()
+	if m.Gone(id) && it.Kind != "agent declared gone" {
+		return
+	}
+	w := f.w
+	w.tracef("  on %s", h)
+	switch it.Kind {
+	case "agent restarts":
+		m.StopAgent(h)
+		w.after(it.For, func() { m.StartAgent(h) })
+	case "agent reboots":
+		m.Reboot(h)
+		w.after(it.For, func() { m.StartAgent(h) })
+	case "agent forgets its id":
+		orphans := time.Duration(0)
+		if r.IntN(2) == 0 {
+			orphans = time.Duration(r.Int64N(int64(2 * time.Minute)))
+		}
+		m.LoseIdentity(h, orphans)
+		w.after(it.For, func() { m.NewAgent(h) })
+	case "agent partitioned":
+		m.Partition(h)
+		w.after(it.For, func() { m.Rejoin(h) })
+	case "agent declared gone":
+		m.MarkGone(id)
+	case "agent drained":
+		m.Drain(id)
+		w.after(it.For, func() { m.Reactivate(id) })
+	case "maintenance":
+		m.Maintain(h, w.now.Add(time.Duration(r.Int64N(int64(2*time.Hour)))), it.For+time.Second)
+		w.after(it.For, func() { m.Maintain(h, time.Time{}, 0) })
+	default:
+		w.fail("schedule", "%q is no kind of item", it.Kind)
+	}
+}
+
+// heal ends every fault and makes room for everything that is wanted.
+func (w *World) heal() {
+	w.tracef("FAULTS END")
+	w.quiet = true
+	m := w.model
+	*m.Knobs() = mesosmodel.Knobs{}
+	w.store.slowUntil, w.store.downUntil, w.store.lossyUntil = time.Time{}, time.Time{}, time.Time{}
+	w.net.lossUntil, w.net.jitterUntil, w.net.blindUntil = time.Time{}, time.Time{}, time.Time{}
+	w.nodes.lateUntil, w.nodes.muteUntil, w.nodes.wrongUntil = time.Time{}, time.Time{}, time.Time{}
+	w.faults.rescindTill = time.Time{}
+	w.faults.quota++
+	clear(w.nodes.crashing)
+	for _, p := range w.procs {
+		p.crash = nil
+		p.resume()
+	}
+	for _, h := range m.Machines() {
+		m.Reactivate(h.AgentID())
+		m.Maintain(h, time.Time{}, 0)
+		m.Rejoin(h)
+		m.StartAgent(h)
+		if !m.Gone(h.AgentID()) {
+			m.NewAgent(h)
+		}
+	}
+	most := 0
+	for _, name := range sorted(w.store.clusters) {
+		for _, set := range w.store.clusters[name].Spec.Spec.NodeSets {
+			most += set.Count
+		}
+	}
+	for _, h := range w.shape.spares(most+2, source(w.seed, 7)) {
+		m.AddMachine(h.name, h.address, h.attributes, h.resources)
+	}
+	w.tracef("%d hosts are added", most+2)
+}
