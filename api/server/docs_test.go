@@ -14,6 +14,7 @@ import (
 
 	"github.com/berthdata/berth/api/server"
 	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/executor/render"
 )
 
 const docs = "../../docs"
@@ -106,4 +107,53 @@ func TestReferenceIsTrue(t *testing.T) {
 		}
 		assert.Contains(t, text, strings.TrimPrefix(path, "/v1"), pattern)
 	}
+}
+
+// The reference lists the settings that Berth owns: those of the executor's
+// rendering, and no others.
+func TestReferenceListsTheReservedSettings(t *testing.T) {
+	content, err := os.ReadFile(docs + "/spec.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(content), "\n| what | settings |\n|---|---|\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n\n")
+	var listed []string
+	for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(section, -1) {
+		listed = append(listed, m[1])
+	}
+	assert.ElementsMatch(t, render.ReservedSettings(), listed)
+}
+
+// The reference explains every type of event that the core publishes, and no
+// others.
+func TestReferenceListsTheEvents(t *testing.T) {
+	files, err := filepath.Glob("../../scheduler/*.go")
+	require.NoError(t, err)
+	published := map[string]bool{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(`\.publish\((.{0,40})`).FindAllStringSubmatch(string(source), -1) {
+			typ := regexp.MustCompile(`^"(\w+)"`).FindStringSubmatch(m[1])
+			require.NotNil(t, typ, "%s: a type that is no literal cannot be looked up: publish(%s", file, m[1])
+			published[typ[1]] = true
+		}
+	}
+	require.Greater(t, len(published), 20)
+
+	content, err := os.ReadFile(docs + "/spec.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(content), "\n| type | when |\n|---|---|\n")
+	require.True(t, found)
+	section, _, _ = strings.Cut(section, "\n\n")
+	listed := map[string]bool{}
+	for row := range strings.Lines(section) {
+		for _, m := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(strings.Split(row, "|")[1], -1) {
+			listed[m[1]] = true
+		}
+	}
+	assert.Equal(t, published, listed)
 }

@@ -3,11 +3,14 @@ package server_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -78,11 +81,37 @@ func (h *harness) do(method, path, body string, headers ...string) response {
 	return response{res.StatusCode, res.Header, content}
 }
 
-// problem demands a problem document with status and code, and returns it.
+// problemSchema is what the server's own document says of every error.
+var problemSchema = sync.OnceValues(func() (*openapi3.Schema, error) {
+	fake := &apitest.Fake{}
+	s, err := server.New(server.Options{Commands: fake, Queries: fake, Events: server.NewEventHub(1)})
+	if err != nil {
+		return nil, err
+	}
+	w := httptest.NewRecorder()
+	s.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	doc, err := openapi3.NewLoader().LoadFromData(w.Body.Bytes())
+	if err != nil {
+		return nil, err
+	}
+	schema, ok := doc.Components.Schemas["Problem"]
+	if !ok {
+		return nil, errors.New("the document describes no Problem")
+	}
+	return schema.Value, nil
+})
+
+// problem demands a problem document with status and code that follows the
+// API's own description, and returns it.
 func (h *harness) problem(r response, status int, code string) v1.Problem {
 	h.t.Helper()
 	require.Equal(h.t, status, r.status, string(r.body))
 	require.Equal(h.t, "application/problem+json", r.header.Get("Content-Type"))
+	schema, err := problemSchema()
+	require.NoError(h.t, err)
+	var value any
+	require.NoError(h.t, json.Unmarshal(r.body, &value))
+	require.NoError(h.t, schema.VisitJSON(value), string(r.body))
 	var p v1.Problem
 	require.NoError(h.t, json.Unmarshal(r.body, &p))
 	require.Equal(h.t, code, p.Code, string(r.body))
