@@ -60,17 +60,17 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 	if t.State == state.TaskStaging {
 		at(c.askAgain(s, t.LaunchedAt))
 	}
-	if s.Want != state.WantRun {
-		c.kill(s, at)
-		return false
-	}
 	if t.State == state.TaskUnreachable {
 		// The machine may come back under a new agent id, which the master's
 		// own view shows first. An offer of the volume then says that nothing
-		// is using it there, and the slot goes on in place.
+		// is using it there, and the slot goes on in place, to run or to stop.
 		c.agentsWanted()
 		at(c.now.Add(agentsEvery))
 		return s.elsewhere != ""
+	}
+	if s.Want != state.WantRun {
+		c.kill(s, at)
+		return false
 	}
 	if s.healthy() && s.Failures > 0 {
 		stable := t.HealthySince.Add(stableAfter)
@@ -153,7 +153,8 @@ func (c *Core) settleRelease(s *slot, at func(time.Time)) (wantsOffer bool) {
 		return false
 	}
 	if s.Want == state.WantRetain && s.releasedButVolume() {
-		return false
+		// A volume that was seen under another agent id is followed there.
+		return s.elsewhere != ""
 	}
 	if s.unsure() {
 		at(c.askAgain(s, s.Bind.Since))
