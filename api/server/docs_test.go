@@ -157,3 +157,32 @@ func TestReferenceListsTheEvents(t *testing.T) {
 	}
 	assert.Equal(t, published, listed)
 }
+
+// Every state that a node can show, phase and class is explained to operators,
+// and the core shows no other state.
+func TestStatesAreExplained(t *testing.T) {
+	source, err := os.ReadFile("../../scheduler/view.go")
+	require.NoError(t, err)
+	_, display, found := strings.Cut(string(source), ") display() string {")
+	require.True(t, found)
+	display, _, _ = strings.Cut(display, "\n}\n")
+	var shown []string
+	for _, m := range regexp.MustCompile(`"(\w+)"`).FindAllStringSubmatch(display, -1) {
+		shown = append(shown, m[1])
+	}
+	assert.ElementsMatch(t, v1.NodeStates, shown)
+
+	operations, err := os.ReadFile(docs + "/operations.md")
+	require.NoError(t, err)
+	for _, state := range v1.NodeStates {
+		assert.Regexp(t, `(?m)^\| ([\w, ]+, )?`+state+`(, [\w, ]+)? \|`, string(operations), "operations.md has no row for the state %s", state)
+	}
+	for _, class := range v1.VolumeClasses {
+		assert.Contains(t, string(operations), class)
+	}
+	reference, err := os.ReadFile(docs + "/spec.md")
+	require.NoError(t, err)
+	for _, phase := range v1.ClusterPhases {
+		assert.Contains(t, string(reference), "`"+phase+"`:")
+	}
+}

@@ -85,6 +85,7 @@ func TestDocumentNamesTheSameWords(t *testing.T) {
 	}
 	assert.ElementsMatch(t, v1.KnownRoles(), words("NodeSet", "roles"))
 	assert.ElementsMatch(t, v1.Operators(), words("Constraint", "operator"))
+	assert.ElementsMatch(t, v1.ClusterPhases, words("ClusterStatus", "phase"))
 	assert.ElementsMatch(t, v1.NodeStates, words("NodeView", "state"))
 	assert.ElementsMatch(t, v1.VolumeClasses, words("VolumeView", "class"))
 }

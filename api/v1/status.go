@@ -10,11 +10,15 @@ type ClusterView struct {
 	Status     ClusterStatus `json:"status"`
 }
 
+// ClusterPhases are what a cluster can be, as ClusterStatus.Phase; docs/spec.md
+// says what each means. A deleted cluster is not known any more.
+var ClusterPhases = []string{"Pending", "Deploying", "Ready", "Degraded", "Deleting"}
+
 // ClusterStatus is what Berth knows of a cluster at one moment.
 type ClusterStatus struct {
 	// ObservedGeneration is the newest generation whose plan has completed.
 	ObservedGeneration int64 `json:"observedGeneration"`
-	// Phase is Pending, Deploying, Ready, Degraded, Deleting or Deleted.
+	// Phase is one of ClusterPhases.
 	Phase string `json:"phase"`
 	// Health is Elasticsearch's own: green, yellow, red, or unknown.
 	Health string `json:"health"`

@@ -36,7 +36,7 @@ func (e *environment) waiter(c *client.Client, name string, timeout time.Duratio
 // untilGreen ends when a generation is in place and the cluster is green.
 func (w *waiter) untilGreen(ctx context.Context, generation int64) error {
 	return w.until(ctx, "green", func(v v1.ClusterView, err error) (bool, error) {
-		if isNotFound(err) || (err == nil && (v.Status.Phase == "Deleting" || v.Status.Phase == "Deleted")) {
+		if isNotFound(err) || (err == nil && v.Status.Phase == "Deleting") {
 			return false, fmt.Errorf("cluster %s was deleted meanwhile", w.name)
 		}
 		s := v.Status
@@ -44,10 +44,10 @@ func (w *waiter) untilGreen(ctx context.Context, generation int64) error {
 	})
 }
 
-// untilGone ends when the cluster is no longer known, or known as deleted.
+// untilGone ends when the cluster is no longer known.
 func (w *waiter) untilGone(ctx context.Context) error {
-	return w.until(ctx, "gone", func(v v1.ClusterView, err error) (bool, error) {
-		return isNotFound(err) || (err == nil && v.Status.Phase == "Deleted"), nil
+	return w.until(ctx, "gone", func(_ v1.ClusterView, err error) (bool, error) {
+		return isNotFound(err), nil
 	})
 }
 

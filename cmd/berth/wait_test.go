@@ -91,14 +91,20 @@ func TestApplyWaitEndsWhenTheClusterIsDeleted(t *testing.T) {
 func TestDeleteWaitsUntilGone(t *testing.T) {
 	c := newCLI(t, nil)
 	require.Equal(t, 0, c.run("", "cluster", "apply", "-f", c.spec(t)).code)
-	c.fake.Script = func(v *v1.ClusterView, read int) {
-		if read == 2 {
-			v.Status.Phase = "Deleted"
+	reads := 0
+	c.fake.Hook = func(_ context.Context, method string) error {
+		if method == "Cluster" {
+			if reads++; reads >= 3 {
+				return v1.ProblemNotFound("cluster", "logs")
+			}
 		}
+		return nil
 	}
 	r := c.run("logs\n", "cluster", "delete", "logs", "--wait", "--retention", "30d")
 	require.Equal(t, 0, r.code, r.err)
+	require.Contains(t, r.stdout, "cluster logs: Deleting")
 	require.Contains(t, r.stdout, "cluster logs is gone")
+	require.Equal(t, 3, reads)
 }
 
 func TestProgressLeavesJSONAlone(t *testing.T) {

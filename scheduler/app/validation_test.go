@@ -56,7 +56,8 @@ func TestReservedSettingsAreRefused(t *testing.T) {
 // What the API accepts, rendering a node's files accepts too.
 func TestAcceptedSettingsCanBeRendered(t *testing.T) {
 	try := judge(t, options(t))
-	names := append(render.ReservedSettings(), "action.auto_create_index", "_a", "a.*.b", "a", "thread_pool.write.queue_size")
+	reserved := render.ReservedSettings()
+	names := append(reserved, "action.auto_create_index", "_a", "a.*.b", "a", "thread_pool.write.queue_size")
 	value := rapid.OneOf(
 		rapid.Map(rapid.Bool(), func(b bool) any { return b }),
 		rapid.Map(rapid.Float64(), func(f float64) any { return f }),
@@ -69,7 +70,9 @@ func TestAcceptedSettingsCanBeRendered(t *testing.T) {
 			return out
 		}),
 	)
-	name := rapid.OneOf(rapid.SampledFrom(names), rapid.StringMatching(`[A-Za-z0-9_*+-]{1,4}(\.[a-z0-9_*+-]{1,4}){0,2}`))
+	name := rapid.OneOf(rapid.SampledFrom(names),
+		rapid.Map(rapid.SampledFrom(reserved), func(r string) string { return r + ".0" }),
+		rapid.StringMatching(`[A-Za-z0-9_*+-]{1,4}(\.[a-z0-9_*+-]{1,4}){0,2}`))
 	option := rapid.OneOf(
 		rapid.Map(rapid.StringMatching(`[ -~]{0,12}`), func(s string) string { return "-" + s }),
 		rapid.SampledFrom([]string{"-Xmx1g", "-XX:MaxRAMPercentage=50", "-XX:InitialRAMPercentage=1", "-Djava.io.tmpdir=/x", "-Des.path.conf=/x", "-XX:+UseZGC"}),
