@@ -153,15 +153,18 @@ func (c *Core) recogniseSlot(a *agent, s *slot, h *volumes.Holding, offered bool
 	case b.AgentID != a.id:
 		c.elsewhere(a, s, h, offered)
 	default:
-		c.recogniseBound(s, h)
+		c.recogniseBound(s, h, offered)
 	}
 }
 
 // recogniseBound completes what is known of a slot's own reservation. Seeing
 // proves; not seeing proves nothing, since resources can be in use or split
 // over offers.
-func (c *Core) recogniseBound(s *slot, h *volumes.Holding) {
+func (c *Core) recogniseBound(s *slot, h *volumes.Holding, offered bool) {
 	b := s.Bind
+	if !offered && s.mayBeDestroyed() {
+		return
+	}
 	if h.Volume != nil && b.Volume != state.KnownYes && s.Release == nil {
 		b.Volume, b.CreateOp = state.KnownYes, ""
 		c.touch(s)
@@ -228,6 +231,13 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 		s.Want, s.RetainUntil, s.Order = state.WantRetain, c.now.Add(c.cfg.Retention), nil
 	}
 	c.touch(s)
+}
+
+// mayBeDestroyed reports whether a DESTROY that was sent may still be carried
+// out. The master's view may show the volume meanwhile; only an offer of it, which
+// cannot be out while the ACCEPT is under way, says that the DESTROY is not.
+func (s *slot) mayBeDestroyed() bool {
+	return s.Want == state.WantDestroy && s.Bind.Volume == state.KnownUnsure
 }
 
 func (c *Core) binding(a *agent) *state.Binding {

@@ -14,8 +14,6 @@ type demand struct {
 	// served are the wanting slots that the last REVIVE was for.
 	served    map[string]bool
 	revivedAt time.Time
-	// offeredAt is when offers last came.
-	offeredAt time.Time
 	// notBefore holds both calls back after one was not delivered.
 	notBefore time.Time
 }
@@ -36,8 +34,9 @@ func (c *Core) settleDemand() {
 		}
 		return
 	}
-	// A REVIVE that had no effect must not starve anybody for ever.
-	again := later(d.revivedAt, d.offeredAt).Add(reviveStale)
+	// A REVIVE that had no effect, or was overtaken by the filter of an ACCEPT
+	// under way, must not starve anybody.
+	again := d.revivedAt.Add(reviveStale)
 	fresh := !again.After(c.now)
 	for id := range c.wanting {
 		if !d.served[id] {
@@ -65,11 +64,4 @@ func (c *Core) settleDemand() {
 	}
 	c.call(&sched.Call{Type: sched.Call_REVIVE, Revive: &sched.Call_Revive{Roles: c.cfg.Roles}})
 	c.why("revive: %d slots want an offer", len(c.wanting))
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }

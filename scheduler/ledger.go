@@ -81,20 +81,25 @@ func (c *Core) settledBefore(s *slot, e AgentsObserved) bool {
 
 // unsureOrReleasing reports whether the master's view may decide what a slot
 // holds: while a lost answer left it open, and for one that is to be released,
-// whose reservation is in no offer once it is gone.
+// whose reservation is in no offer once it is gone. A reservation without a
+// volume holds nothing that the view could cost.
 func (s *slot) unsureOrReleasing() bool {
 	if s.live() || s.Release != nil {
 		return false
 	}
 	b := s.Bind
 	return b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != "" ||
-		s.Want != state.WantRun && s.Want != state.WantNothing && b.Reserved == state.KnownYes
+		s.Want != state.WantRun && s.Want != state.WantNothing && b.Reserved == state.KnownYes ||
+		s.Want == state.WantRun && b.Reserved == state.KnownYes && b.Volume == state.KnownNo
 }
 
 // witness takes the master's word for what a slot holds.
 func (c *Core) witness(s *slot, h volumes.Holding, reserved bool) {
 	b := s.Bind
 	volume, rest := knownIf(h.Volume != nil), knownIf(reserved)
+	if volume == state.KnownYes && s.mayBeDestroyed() {
+		volume = state.KnownUnsure
+	}
 	if s.Want != state.WantRun && h.Volume != nil {
 		rest = knownIf(h.CPU > 0 || h.Mem > 0 || len(h.Ports) > 0)
 	}

@@ -28,8 +28,8 @@ const (
 	mergeRefuse = 250 * time.Millisecond
 	// reviveEvery bounds how often filters are cleared (Mesos rule 22).
 	reviveEvery = 2 * time.Second
-	// reviveStale is after how long without any offer REVIVE is sent again
-	// while slots want one.
+	// reviveStale is after how long REVIVE is sent again while slots still want
+	// an offer.
 	reviveStale = 5 * time.Minute
 
 	// reconcileFirst and reconcileMost bound the back-off between rounds of

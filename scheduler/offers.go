@@ -43,7 +43,6 @@ func (c *Core) offersReceived(offers []mesos.Offer) {
 	if !c.connected {
 		return // of a subscription that is gone: void (Mesos rule 26)
 	}
-	c.demand.offeredAt = c.now
 	batches := c.batches(offers)
 	for _, b := range batches {
 		c.recognise(b.agent, slices.Clone(b.pool.Held()), time.Time{})
