@@ -29,6 +29,11 @@ type master struct {
 	offers     map[string]*offer
 	out        []scheduler.Event
 	wrong      []string
+	// slow: ACCEPTs whose offers were taken wait for their authorisation.
+	slow    bool
+	waiting []*pending
+	// destroyed is told of each volume that is destroyed.
+	destroyed func(id string)
 	// refuse decides whether an agent refuses an operation.
 	refuse func(verb string) bool
 	serial int
@@ -116,6 +121,11 @@ func (m *master) free(a *agent) *ledger {
 	for _, o := range m.offers {
 		if o.agent == a {
 			l.takeOff(o.resources...)
+		}
+	}
+	for _, p := range m.waiting {
+		if p.at == a && p.invalid == nil {
+			l.takeOff(p.have.list()...)
 		}
 	}
 	return l
@@ -238,7 +248,15 @@ func (m *master) refused(a *agent, f *mesos.Filters) {
 	a.filtered = m.free(a)
 }
 
-// accept carries out one ACCEPT: in order, and not atomically (Mesos rule 28).
+// pending is an ACCEPT between its arrival and its operations.
+type pending struct {
+	call    *sched.Call_Accept
+	at      *agent
+	have    *ledger
+	invalid error
+}
+
+// accept takes the offers of an ACCEPT at once; its operations may wait.
 func (m *master) accept(c *sched.Call_Accept) {
 	have := newLedger()
 	var at *agent
@@ -255,6 +273,26 @@ func (m *master) accept(c *sched.Call_Accept) {
 			have.add(o.resources...)
 		}
 		delete(m.offers, id.Value)
+	}
+	m.waiting = append(m.waiting, &pending{c, at, have, invalid})
+	if !m.slow {
+		m.arrive()
+	}
+}
+
+func (m *master) arrive() {
+	waiting := m.waiting
+	m.waiting = nil
+	for _, p := range waiting {
+		m.carryOut(p.call, p.at, p.have, p.invalid)
+	}
+}
+
+// carryOut does the operations of one ACCEPT: in order, and not atomically (Mesos
+// rule 28).
+func (m *master) carryOut(c *sched.Call_Accept, at *agent, have *ledger, invalid error) {
+	if invalid == nil && (!at.registered || m.agents[at.id] != at) {
+		invalid = fmt.Errorf("agent %s was removed", at.id)
 	}
 	for _, op := range c.Operations {
 		switch {
@@ -346,6 +384,9 @@ func (m *master) apply(a *agent, have *ledger, op mesos.Offer_Operation) error {
 	}
 	have.add(to...)
 	a.total.add(to...)
+	for _, v := range op.GetDestroy().GetVolumes() {
+		m.destroyed(v.Disk.Persistence.ID)
+	}
 	return nil
 }
 

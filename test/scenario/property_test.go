@@ -59,7 +59,9 @@ func TestEverythingInAnyOrder(t *testing.T) {
 		addAgents(w.m)
 		w.subscribe()
 		w.step(scheduler.SpecPut{Reply: w.nextReply(), Cluster: spec("logs", 2, replicas)})
-		t.Repeat(w.happenings())
+		for range rapid.IntRange(1, 4).Draw(t, "long") {
+			t.Repeat(w.happenings())
+		}
 		w.calm()
 		w.converge()
 	})
@@ -158,7 +160,7 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 		}),
 		"master fails over": some(func(t *rapid.T) {
 			if w.m.subscribed && rapid.Bool().Draw(t, "sometimes") {
-				w.step(w.m.failover())
+				w.disconnect()
 			}
 		}),
 		"subscribe": some(func(*rapid.T) { w.subscribe() }),
@@ -170,6 +172,17 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 				w.losing = rapid.IntRange(1, 3).Draw(t, "calls")
 			} else {
 				w.failing = rapid.IntRange(1, 3).Draw(t, "calls")
+			}
+		}),
+		"calls are slow": some(func(*rapid.T) { w.slow = w.m.subscribed }),
+		"calls arrive":   some(func(*rapid.T) { w.flush() }),
+		"the master takes its time": some(func(t *rapid.T) {
+			w.m.arrive()
+			w.m.slow = rapid.Bool().Draw(t, "slow")
+		}),
+		"a while goes by": some(func(t *rapid.T) {
+			for range rapid.IntRange(1, 20).Draw(t, "rounds") {
+				w.goOn()
 			}
 		}),
 		"agents refuse": some(func(t *rapid.T) {
@@ -211,8 +224,11 @@ func (w *world) calm() {
 	w.crash, w.losing, w.failing = noCrash, 0, 0
 	w.m.refuse = func(string) bool { return false }
 	if w.broken && w.m.subscribed {
-		w.step(w.m.failover())
+		w.disconnect()
 	}
+	w.flush()
+	w.m.arrive()
+	w.m.slow = false
 	w.subscribe()
 	for _, id := range slices.Sorted(maps.Keys(w.m.agents)) {
 		if a := w.m.agents[id]; !a.gone && !a.total.empty() && !(a.connected && a.registered) {

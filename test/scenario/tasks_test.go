@@ -98,6 +98,8 @@ func (m *master) answer(taskID, agentID string) {
 		return
 	case !a.registered:
 		st.State = mesos.TASK_UNREACHABLE.Enum()
+	case t == nil && m.isWaiting(taskID):
+		st.State = mesos.TASK_STAGING.Enum()
 	case t == nil || t.agent != a || !live(t.state) && len(t.updates) == 0:
 		st.State = mesos.TASK_GONE.Enum()
 	default:
@@ -110,6 +112,20 @@ func (m *master) answer(taskID, agentID string) {
 		}
 	}
 	m.emit(scheduler.TaskUpdated{Status: st})
+}
+
+// isWaiting: the master knows a task already whose ACCEPT is not authorised yet.
+func (m *master) isWaiting(taskID string) bool {
+	for _, p := range m.waiting {
+		for _, op := range p.call.Operations {
+			for _, info := range op.GetLaunch().GetTaskInfos() {
+				if p.invalid == nil && info.TaskID.Value == taskID {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 func (m *master) reconcile(c *sched.Call_Reconcile) {
@@ -237,7 +253,7 @@ func (m *master) declareGone(a *agent) {
 // failover: a new master leads, and no agent has come back to it yet.
 func (m *master) failover() scheduler.Event {
 	m.subscribed = false
-	m.out = nil
+	m.out, m.waiting, m.slow = nil, nil, false
 	clear(m.offers)
 	for _, a := range m.agents {
 		if !a.gone && a.connected {

@@ -49,9 +49,12 @@ type world struct {
 	// it that the first happens only with a subscription that ends: broken.
 	losing, failing int
 	broken          bool
-	framework       string
-	served          map[string]bool // ids of updates that were acknowledged
-	trace           []string
+	// slow: calls wait in the pipe, in order.
+	slow      bool
+	pipe      []*sched.Call
+	framework string
+	served    map[string]bool // ids of updates that were acknowledged
+	trace     []string
 }
 
 // maxTrace is how many lines of what happened a failure shows.
@@ -69,6 +72,13 @@ const (
 func newWorld(t *rapid.T) *world {
 	w := &world{t: t, m: newMaster("db"), now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), durable: map[state.Key][]byte{}, served: map[string]bool{}}
 	w.m.refuse = func(string) bool { return false }
+	w.m.destroyed = func(id string) {
+		// Also when the DESTROY was long under way: nobody may have been told
+		// meanwhile that the volume is kept.
+		if s, ok := w.slot(id); !ok || s.Order == nil {
+			w.fatal("volume %s was destroyed, and nobody wants that", id)
+		}
+	}
 	w.start()
 	return w
 }
@@ -88,6 +98,7 @@ func (w *world) start() {
 	w.core, w.twin = make(), make()
 	w.wake = w.now
 	w.views, w.questions, w.failed = nil, nil, nil
+	w.pipe, w.slow = nil, false
 	w.m.subscribed, w.m.out = false, nil
 }
 
@@ -100,7 +111,29 @@ func (w *world) fatal(format string, args ...any) {
 	if n := len(w.trace); n > maxTrace {
 		w.trace = append(w.trace[:maxTrace/2:maxTrace/2], append([]string{"…"}, w.trace[n-maxTrace/2:]...)...)
 	}
-	w.t.Fatalf("%s\n%s", fmt.Sprintf(format, args...), strings.Join(w.trace, "\n"))
+	w.t.Fatalf("%s\n%s\nIn the end:\n%s", fmt.Sprintf(format, args...), strings.Join(w.trace, "\n"), w.snapshot())
+}
+
+// snapshot is what there is, for the end of a failure's report.
+func (w *world) snapshot() string {
+	var out []string
+	for _, id := range slices.Sorted(maps.Keys(w.m.agents)) {
+		a := w.m.agents[id]
+		out = append(out, fmt.Sprintf("agent %s of %s: connected %t registered %t gone %t, filter until %s: %s",
+			id, a.hostname, a.connected, a.registered, a.gone, a.filter.Format(time.TimeOnly), text(a.total.list())))
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.m.offers)) {
+		out = append(out, fmt.Sprintf("offer %s of %s is out: %s", id, w.m.offers[id].agent.id, text(w.m.offers[id].resources)))
+	}
+	for _, id := range slices.Sorted(maps.Keys(w.m.tasks)) {
+		if t := w.m.tasks[id]; live(t.state) || t.lingers || len(t.updates) > 0 {
+			out = append(out, fmt.Sprintf("task %s on %s: %s, healthy %t, arrived %t, %d updates wait", id, t.agent.id, t.state, t.healthy, t.arrived, len(t.updates)))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.durable)) {
+		out = append(out, string(key)+" "+string(w.durable[key]))
+	}
+	return strings.Join(append(out, fmt.Sprintf("suppressed %t, %d ACCEPTs wait", w.m.suppressed, len(w.m.waiting))), "\n")
 }
 
 // step gives the core one event and carries its decision out, in the order that
@@ -112,9 +145,7 @@ func (w *world) step(ev scheduler.Event) {
 	if other := w.twin.Step(w.now, ev); asText(d) != asText(other) {
 		w.fatal("two cores decide differently on %T:\n%s\n%s", ev, asText(d), asText(other))
 	}
-	if what := eventText(ev); what != "timer" && !strings.HasPrefix(what, "elastic") || len(d.Why)+len(d.Calls) > 0 {
-		w.note("%s", what)
-	}
+	w.noteEvent(ev, d)
 	for _, why := range d.Why {
 		w.note("    %s", why)
 	}
@@ -151,6 +182,17 @@ func (w *world) step(ev scheduler.Event) {
 	w.check()
 }
 
+// noteEvent leaves out what happens all the time and changes nothing.
+func (w *world) noteEvent(ev scheduler.Event, d scheduler.Decision) {
+	switch ev.(type) {
+	case scheduler.TimerFired, scheduler.ElasticObserved, scheduler.AgentsObserved, scheduler.OffersReceived:
+		if len(d.Why)+len(d.Writes) == 0 {
+			return
+		}
+	}
+	w.note("%s", eventText(ev))
+}
+
 func (w *world) write(writes []state.Write) {
 	for _, wr := range writes {
 		if wr.Value == nil {
@@ -171,7 +213,9 @@ func (w *world) write(writes []state.Write) {
 
 // send lets one call out, unless it is to get lost.
 func (w *world) send(call *sched.Call) {
-	w.note("  %s", callText(call))
+	if call.Type != sched.Call_DECLINE {
+		w.note("  %s", callText(call))
+	}
 	w.checkCall(call)
 	switch {
 	case w.losing > 0:
@@ -182,9 +226,21 @@ func (w *world) send(call *sched.Call) {
 		w.failing--
 		w.note("    failed")
 		w.failed = append(w.failed, scheduler.CallFailed{Call: call, Err: "broken"})
+	case w.slow:
+		w.pipe = append(w.pipe, call)
 	default:
 		w.m.call(call)
 	}
+}
+
+// flush lets what waits in the pipe arrive.
+func (w *world) flush() {
+	w.slow = false
+	for _, call := range w.pipe {
+		w.note("%s arrives", call.Type)
+		w.m.call(call)
+	}
+	w.pipe = nil
 }
 
 // slot is the durable record of a slot.
@@ -248,9 +304,19 @@ func (w *world) deliver() bool {
 	return true
 }
 
+// disconnect ends the subscription; what waits in the pipe has failed with it.
+func (w *world) disconnect() {
+	ev := w.m.failover()
+	for _, call := range w.pipe {
+		w.failed = append(w.failed, scheduler.CallFailed{Call: call, Err: "the subscription has ended"})
+	}
+	w.pipe, w.slow = nil, false
+	w.step(ev)
+}
+
 func (w *world) subscribe() {
 	if !w.m.subscribed {
-		w.failed, w.broken = nil, false
+		w.broken = false
 		w.step(w.m.subscribe())
 	}
 }
