@@ -88,7 +88,12 @@ func (s *slot) unsureOrReleasing() bool {
 		return false
 	}
 	b := s.Bind
-	return b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure || b.ReserveOp != "" || b.CreateOp != "" ||
+	if b.ReserveOp != "" || b.CreateOp != "" {
+		// The view shows what operations will do that the agent may never get:
+		// those under way answer for themselves.
+		return false
+	}
+	return b.Reserved == state.KnownUnsure || b.Volume == state.KnownUnsure ||
 		s.Want != state.WantRun && s.Want != state.WantNothing && b.Reserved == state.KnownYes ||
 		s.Want == state.WantRun && b.Reserved == state.KnownYes && b.Volume == state.KnownNo
 }
@@ -103,10 +108,10 @@ func (c *Core) witness(s *slot, h volumes.Holding, reserved bool) {
 	if s.Want != state.WantRun && h.Volume != nil {
 		rest = knownIf(h.CPU > 0 || h.Mem > 0 || len(h.Ports) > 0)
 	}
-	if b.Reserved == rest && b.Volume == volume && b.ReserveOp == "" && b.CreateOp == "" {
+	if b.Reserved == rest && b.Volume == volume {
 		return
 	}
-	b.Reserved, b.Volume, b.ReserveOp, b.CreateOp = rest, volume, "", ""
+	b.Reserved, b.Volume = rest, volume
 	c.why("the master's own view settles %s on agent %s: reserved %s, volume %s", s.ID, b.AgentID, rest, volume)
 	c.touch(s)
 }

@@ -162,20 +162,19 @@ func (c *Core) settleRelease(s *slot, at func(time.Time)) (wantsOffer bool) {
 	return true
 }
 
-// releaseOverdue reports whether DESTROY or UNRESERVE got no word in time, and
-// then forgets them: the next offer or the master's own view shows what is still
-// there (Mesos rule 38).
+// releaseOverdue reports whether the pause after a refused DESTROY or UNRESERVE is
+// over. One without an answer is asked for and never taken for done or undone: the
+// master's view and its offers already show what an operation will do while it is
+// on its way to the agent, which may be lost (Mesos rules 37, 38).
 func (c *Core) releaseOverdue(s *slot, at func(time.Time)) bool {
 	again := s.Release.Since.Add(releaseDeadline)
 	if again.After(c.now) {
 		at(again)
 		return false
 	}
-	if s.Release.UnreserveOp != "" {
-		s.Bind.Reserved = state.KnownUnsure
-	}
-	if s.Release.DestroyOp != "" {
-		s.Bind.Volume = state.KnownUnsure
+	if s.Release.DestroyOp != "" || s.Release.UnreserveOp != "" {
+		at(c.askAgain(s, s.Release.Since))
+		return false
 	}
 	s.Release = nil
 	c.touch(s)
