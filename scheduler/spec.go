@@ -139,18 +139,31 @@ func (c *Core) refusals(old *cluster, spec v1.Cluster) []v1.FieldError {
 	for _, r := range plan.Refusals(old.Spec, spec, old.boundNodes) {
 		fields = append(fields, v1.FieldError{Field: r.Field, Message: r.Reason})
 	}
-	r := plan.Replicas(spec.Spec)
-	if r >= plan.Replicas(old.Spec.Spec) {
-		return fields
-	}
-	count := old.perMachine()
-	for _, machine := range slices.Sorted(maps.Keys(count)) {
-		if n := count[machine]; n > r {
+	r, masters := plan.Replicas(spec.Spec), len(plan.Masters(spec))
+	all, voting := old.perMachine(nil), old.perMachine(old.masterEligible())
+	for _, machine := range slices.Sorted(maps.Keys(all)) {
+		if n := all[machine]; r < plan.Replicas(old.Spec.Spec) && n > r {
 			fields = append(fields, v1.FieldError{Field: "spec.replicas", Message: fmt.Sprintf("machine %s holds %d nodes of this cluster; with %d replicas the host rule allows %d", machine, n, r, r)})
 			break
 		}
 	}
+	// Fewer masters, none of them placed, still lower what one machine may hold.
+	for _, machine := range slices.Sorted(maps.Keys(voting)) {
+		if n, most := voting[machine], plan.MastersPerMachine(masters); masters < len(plan.Masters(old.Spec)) && n > most {
+			fields = append(fields, v1.FieldError{Field: "spec.nodeSets", Message: fmt.Sprintf("machine %s holds %d master-eligible nodes of this cluster; of %d masters one machine may hold %d, or losing it loses their majority", machine, n, masters, most)})
+			break
+		}
+	}
 	return fields
+}
+
+// masterEligible are the node sets whose nodes may be elected master.
+func (cl *cluster) masterEligible() map[string]bool {
+	sets := map[string]bool{}
+	for _, set := range cl.Spec.Spec.NodeSets {
+		sets[set.Name] = plan.MasterEligible(set)
+	}
+	return sets
 }
 
 // boundNodes is the highest ordinal of a set that holds anything, plus one.
@@ -164,11 +177,12 @@ func (cl *cluster) boundNodes(set string) int {
 	return n
 }
 
-// perMachine counts the cluster's nodes by machine, as the host rule does.
-func (cl *cluster) perMachine() map[string]int {
+// perMachine counts the cluster's nodes by machine, as the host rule does: those
+// of the given node sets, or all.
+func (cl *cluster) perMachine(sets map[string]bool) map[string]int {
 	count := map[string]int{}
 	for _, s := range cl.slots {
-		if s.counts() {
+		if s.counts() && (sets == nil || sets[s.Set]) {
 			count[s.Bind.Machine]++
 		}
 	}
