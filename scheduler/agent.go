@@ -191,12 +191,13 @@ func (s *slot) shownWhole(h *volumes.Holding) bool {
 	return h.CPU >= s.Need.CPU && h.Mem >= s.Need.Mem && len(h.Ports) >= s.Need.Ports
 }
 
-// elsewhere handles a slot's volume that is offered by another agent id. Label
-// and persistence id are unique, so it is the same volume, and the machine came
-// back under a new id (Mesos rule 48): the slot follows its data, once its old
-// task does not run there.
+// elsewhere handles what a slot holds when another agent id offers it. Label and
+// persistence id are unique, so it is the same, and the machine came back under a
+// new id (Mesos rule 48): the slot follows its data, once its old task does not run
+// there. A reservation without a volume is followed only when no volume is on
+// record and the old agent is not there any more: it could be of a former attempt.
 func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
-	if h.Volume == nil {
+	if old := c.agents[s.Bind.AgentID]; h.Volume == nil && (s.Bind.Volume == state.KnownYes || old != nil && old.active) {
 		return
 	}
 	if !offered {
@@ -224,6 +225,11 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	c.publish("NodeRebound", s.Owner, s.Name, "volume %s is back on %s under agent id %s (was %s): the node returns in place", s.ID, a.hostname, a.id, old.AgentID)
 	s.Bind = c.binding(a)
 	s.Bind.Reserved, s.Bind.Volume = state.KnownYes, state.KnownYes
+	if h.Volume == nil {
+		// An offer may show a part: the master's own view says what there is.
+		s.Bind.Reserved, s.Bind.Volume = state.KnownUnsure, state.KnownUnsure
+		c.agentsWanted()
+	}
 	s.Bind.Ports, s.Bind.DiskMiB, s.Bind.HasData = h.Ports, h.Disk, old.HasData
 	s.elsewhere = ""
 	if s.Want == state.WantNothing {

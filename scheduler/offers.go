@@ -105,6 +105,9 @@ func (c *Core) releaseIn(b *batch) {
 		if s.Want != state.WantRetain && s.Want != state.WantDestroy && !c.givesBack(s) {
 			continue
 		}
+		if keep && h.Volume == nil && s.Bind.Volume == state.KnownUnsure {
+			continue // whether there is a volume to keep decides what goes
+		}
 		destroy, unreserve := volumes.Release(h, keep)
 		if len(destroy) > 0 && (s.Want != state.WantDestroy || s.Order == nil) {
 			// Cannot happen; if it did, data would go without an order.

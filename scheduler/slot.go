@@ -39,6 +39,8 @@ func (c *Core) settleSlot(s *slot) {
 	wants := false
 	switch {
 	case s.Want == state.WantNothing:
+		// Given up for lost; what shows up under another agent id is followed.
+		wants = s.elsewhere != ""
 	case s.live():
 		wants = c.settleLive(s, at)
 	case s.Want == state.WantRun:
