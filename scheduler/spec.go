@@ -139,6 +139,17 @@ func (c *Core) refusals(old *cluster, spec v1.Cluster) []v1.FieldError {
 	for _, r := range plan.Refusals(old.Spec, spec, old.boundNodes) {
 		fields = append(fields, v1.FieldError{Field: r.Field, Message: r.Reason})
 	}
+	if old.ClusterUUID == "" && old.everStarted() {
+		// Nodes that wait for these names cannot be told others: the cluster
+		// would never form.
+		wanted := plan.Masters(spec)
+		for _, name := range old.InitialMasters {
+			if !slices.Contains(wanted, name) {
+				fields = append(fields, v1.FieldError{Field: "spec.nodeSets", Message: fmt.Sprintf("master-eligible node %s is missing, with which the cluster is forming: apply again once it has formed, or delete the cluster", name)})
+				break
+			}
+		}
+	}
 	r, masters := plan.Replicas(spec.Spec), len(plan.Masters(spec))
 	all, voting := old.perMachine(nil), old.perMachine(old.masterEligible())
 	for _, machine := range slices.Sorted(maps.Keys(all)) {
