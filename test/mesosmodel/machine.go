@@ -99,6 +99,17 @@ func (h *Machine) AgentID() string {
 	return h.agent.id
 }
 
+// IDsOf lists all agent ids that a host ever had.
+func (m *Model) IDsOf(h *Machine) []string {
+	var ids []string
+	for _, id := range sortedKeys(m.agents) {
+		if m.agents[id].machine == h {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Up says whether the agent process runs, Reachable whether the network works.
 func (h *Machine) Up() bool        { return h.agent != nil && h.agent.up }
 func (h *Machine) Reachable() bool { return h.reachable }

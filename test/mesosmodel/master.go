@@ -212,6 +212,18 @@ func (m *Model) MarkGone(id string) {
 	}
 }
 
+// DeadIDs lists unreachable agent ids of machines that have another one now: they
+// never come back, and an operator may declare them gone.
+func (m *Model) DeadIDs() []string {
+	var ids []string
+	for _, id := range sortedKeys(m.agents) {
+		if a := m.agents[id]; a.machine.agent != a && !m.registry.gone[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Gone says whether an agent was declared gone.
 func (m *Model) Gone(id string) bool { return m.registry.gone[id] }
 

@@ -132,14 +132,14 @@ func (c *checks) acknowledged(a *sched.Call_Acknowledge) {
 	}
 }
 
-// kill: only a task of a slot that is known, and that is not to run or has a
-// newer life, is ever killed.
+// kill: only a task of a slot that is known is ever killed, and then one that is
+// not to run, has ended on record, or has a newer life.
 func (c *checks) kill(id string) {
 	s, ok := c.w.store.slots[labelOf(id)]
 	switch {
 	case !ok:
 		c.w.fail("kill", "%s is killed, which no durable record knows", id)
-	case s.Want == state.WantRun && s.Task != nil && s.Task.ID == id:
+	case s.Want == state.WantRun && s.Task != nil && s.Task.ID == id && s.Task.State != state.TaskEnded:
 		c.w.fail("kill", "%s is killed, which is wanted", id)
 	}
 }

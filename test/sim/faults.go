@@ -171,7 +171,10 @@ func (f *faults) machine(it Item, r *rand.Rand) {
 		m.Partition(h)
 		w.after(it.For, func() { m.Rejoin(h) })
 	case "agent declared gone":
-		m.MarkGone(id)
+		// Declaring a machine gone means all the ids that it ever had.
+		for _, old := range m.IDsOf(h) {
+			m.MarkGone(old)
+		}
 	case "agent drained":
 		m.Drain(id)
 		w.after(it.For, func() { m.Reactivate(id) })
@@ -208,6 +211,13 @@ func (w *World) heal() {
 			m.NewAgent(h)
 		}
 	}
+	// Ids that a machine has dropped stay unreachable until an operator says that
+	// they are gone, which is what an operator does.
+	w.after(12*time.Minute, func() {
+		for _, id := range m.DeadIDs() {
+			m.MarkGone(id)
+		}
+	})
 	most := 0
 	for _, name := range sorted(w.store.clusters) {
 		for _, set := range w.store.clusters[name].Spec.Spec.NodeSets {

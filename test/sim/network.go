@@ -94,7 +94,8 @@ func (n *network) receive(p *process, d mesosmodel.Delivery) {
 
 // call sends one call. What surely or possibly did not arrive comes back as
 // CallFailed; some is lost without a word, since 202 means no more than received
-// (Mesos rule 6).
+// (Mesos rule 6). Answers to offers are never lost in silence: a master that
+// loses one has failed, and its offers with it.
 func (n *network) call(p *process, stream string, c *sched.Call) {
 	w := n.w
 	w.sum(callText(c))
@@ -110,7 +111,7 @@ func (n *network) call(p *process, stream string, c *sched.Call) {
 	if w.now.Before(n.lossUntil) {
 		switch w.chance.IntN(6) {
 		case 0:
-			lost = true
+			lost, told = true, c.Type == sched.Call_ACCEPT || c.Type == sched.Call_DECLINE
 		case 1:
 			lost, told = true, true
 		case 2:

@@ -98,3 +98,12 @@ func schedule(r *rand.Rand, s shape) []Item {
 	slices.SortStableFunc(items, func(a, b Item) int { return int(a.At - b.At) })
 	return items
 }
+
+// Kinds lists the kinds of items that a schedule may have.
+func Kinds() []string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.name
+	}
+	return names
+}

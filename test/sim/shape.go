@@ -70,7 +70,9 @@ func newShape(r *rand.Rand) shape {
 func (s shape) spares(n int, r *rand.Rand) []host {
 	var out []host
 	for i := range n {
-		out = append(out, s.host(100+i, fmt.Sprintf("m%d", 100+i), 32, 128, r))
+		h := s.host(100+i, fmt.Sprintf("m%d", 100+i), 32, 128, r)
+		h.attributes[0].Text = &mesos.Value_Text{Value: "r9"} // no constraint excludes it
+		out = append(out, h)
 	}
 	return out
 }

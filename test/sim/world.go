@@ -150,7 +150,21 @@ func (w *World) play() {
 		}
 	}
 	if w.result.Violation == nil {
+		w.explain()
 		w.fail("convergence", "not what the specs ask for %v after the last fault: %s", healBudget, brief(missing))
+	}
+}
+
+// explain writes into the trace why nodes have no place.
+func (w *World) explain() {
+	if w.leader == nil || w.leader.core == nil || !w.keep {
+		return
+	}
+	for _, name := range sorted(w.store.clusters) {
+		e, _ := w.leader.core.Explain(name)
+		for _, n := range e.Nodes {
+			w.tracef("explain %s: %s", n.Node, n.Summary)
+		}
 	}
 }
 
