@@ -162,25 +162,30 @@ func (c *Core) recogniseSlot(a *agent, s *slot, h *volumes.Holding, offered bool
 // over offers.
 func (c *Core) recogniseBound(s *slot, h *volumes.Holding, offered bool) {
 	b := s.Bind
+	if b.ReserveOp != "" || b.CreateOp != "" {
+		// Views and offers show what an operation will do before the agent has
+		// it, and it may be lost on its way: it answers for itself (Mesos rule 37).
+		return
+	}
 	if !offered && s.mayBeDestroyed() {
 		return
 	}
 	if h.Volume != nil && b.Volume != state.KnownYes && s.Release == nil {
-		b.Volume, b.CreateOp = state.KnownYes, ""
+		b.Volume = state.KnownYes
 		c.touch(s)
 	}
 	if s.live() || s.Release != nil {
 		return
 	}
 	if s.shownWhole(h) && b.Reserved != state.KnownYes {
-		b.Reserved, b.ReserveOp = state.KnownYes, ""
+		b.Reserved = state.KnownYes
 		if len(b.Ports) == 0 {
 			b.Ports = h.Ports
 		}
 		c.touch(s)
 	}
 	if h.Volume == nil && h.Disk >= s.Need.Disk && b.Volume == state.KnownUnsure {
-		b.Volume, b.CreateOp = state.KnownNo, ""
+		b.Volume = state.KnownNo
 		c.touch(s)
 	}
 }

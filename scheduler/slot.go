@@ -125,7 +125,6 @@ func (c *Core) settleDown(s *slot, at func(time.Time)) (wantsOffer bool) {
 			b = nil
 		} else if b.ReserveOp != "" || b.CreateOp != "" || b.Reserved == state.KnownUnsure {
 			at(c.askAgain(s, b.Since))
-			// An offer that shows the label answers the question.
 			return true
 		}
 	}
