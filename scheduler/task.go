@@ -104,6 +104,11 @@ func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 func (c *Core) afterEnd(s *slot, st mesos.TaskStatus) {
 	switch b := s.Bind; {
 	case st.GetState() != mesos.TASK_GONE_BY_OPERATOR:
+		if st.GetHealthy() && b != nil && st.GetAgentID().GetValue() == b.AgentID && !b.HasData {
+			// Reconciliation told of the end before the agent told of this.
+			b.HasData = true
+			c.touch(s)
+		}
 		c.otherLife(s, st)
 	case b != nil && s.Want != state.WantNothing && st.GetAgentID().GetValue() == b.AgentID:
 		c.goneByOperator(s)
