@@ -20,6 +20,8 @@ type client struct {
 	// ordered are the volumes whose destruction was asked for and not taken back
 	// with an acknowledged answer, each with the number of the request.
 	ordered map[string]int
+	// restored are the numbers of the newest requests to keep a volume.
+	restored map[string]int
 }
 
 // belief is what the client knows of one cluster name.
@@ -50,7 +52,7 @@ type request struct {
 }
 
 func newClient(w *World) *client {
-	return &client{w: w, known: map[string]*belief{}, ordered: map[string]int{}}
+	return &client{w: w, known: map[string]*belief{}, ordered: map[string]int{}, restored: map[string]int{}}
 }
 
 // put creates or changes a cluster.
@@ -108,6 +110,8 @@ func (c *client) volume(kind requestKind, r *rand.Rand) {
 	})
 	if kind == reqDestroy {
 		c.ordered[id] = req.seq
+	} else {
+		c.restored[id] = req.seq
 	}
 }
 
@@ -165,7 +169,7 @@ func (c *client) answered(r *request, reply scheduler.Reply) {
 		b.acked, b.generation = &spec, reply.Accepted.Generation
 		c.durable(r.name)
 	case reqDestroy:
-		if rec, ok := w.store.slots[r.name]; ok && reply.Problem == nil && rec.Order == nil {
+		if rec, ok := w.store.slots[r.name]; ok && reply.Problem == nil && rec.Order == nil && c.restored[r.name] < r.seq {
 			w.fail("durable reply", "the order to destroy %s is acknowledged and not durable", r.name)
 		}
 	case reqRestore:
