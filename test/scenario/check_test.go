@@ -126,7 +126,7 @@ func (w *world) checkCall(c *sched.Call) {
 		if !ok {
 			w.fatal("unknown task %s is killed", k.TaskID.Value)
 		}
-		if s.Want == state.WantRun && s.Task != nil && s.Task.ID == k.TaskID.Value && s.Task.State != state.TaskEnded {
+		if s.Want == state.WantRun && s.Task != nil && s.Task.ID == k.TaskID.Value {
 			w.fatal("task %s is wanted, and killed", k.TaskID.Value)
 		}
 	}

@@ -78,13 +78,16 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 	// What is ordinary is drawn more often than what is not.
 	goOn := some(func(t *rapid.T) {
 		for range rapid.IntRange(1, 12).Draw(t, "events") {
-			w.deliver()
+			w.deliver(0)
 		}
+	})
+	anyOrder := some(func(t *rapid.T) {
+		w.deliver(rapid.IntRange(0, 30).Draw(t, "which"))
 	})
 	offers := some(func(t *rapid.T) {
 		split := rapid.Bool().Draw(t, "split")
 		w.m.allocate(func() bool { return split })
-		w.deliver()
+		w.deliver(max(0, len(w.m.out)-1)) // the newest
 	})
 	progress := some(func(t *rapid.T) {
 		if task, ok := pick(t, "task", w.m.tasks, func(x *task) bool { return live(x.state) && x.arrived && !x.healthy }); ok {
@@ -95,7 +98,7 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 		w.advance(time.Duration(rapid.IntRange(1, 40_000).Draw(t, "ms")) * time.Millisecond)
 	})
 	return map[string]func(*rapid.T){
-		"events": goOn, "more events": goOn, "yet more events": goOn, "offers": offers, "more offers": offers,
+		"events": goOn, "more events": goOn, "an event": anyOrder, "another event": anyOrder, "offers": offers, "more offers": offers,
 		"progress": progress, "more progress": progress, "wait": wait, "wait more": wait,
 		"view of the agents": some(func(t *rapid.T) {
 			if len(w.views) > 0 {
@@ -181,8 +184,9 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 			w.m.slow = rapid.Bool().Draw(t, "slow")
 		}),
 		"a while goes by": some(func(t *rapid.T) {
+			blind := rapid.Bool().Draw(t, "without views of the agents")
 			for range rapid.IntRange(1, 20).Draw(t, "rounds") {
-				w.goOn()
+				w.goOn(blind)
 			}
 		}),
 		"agents refuse": some(func(t *rapid.T) {
@@ -260,7 +264,8 @@ func (w *world) converge() {
 		if w.now.After(until.Add(-calmTime / 2)) {
 			w.giveUpOldIDs()
 		}
-		w.goOn()
+		w.endExecutors()
+		w.goOn(false)
 	}
 }
 
@@ -274,9 +279,9 @@ func (w *world) giveUpOldIDs() {
 	}
 }
 
-// goOn is one round of a world without faults.
-func (w *world) goOn() {
-	w.endExecutors()
+// goOn is one round of a world without new faults; blind: the operator API does
+// not answer yet.
+func (w *world) goOn(blind bool) {
 	for _, id := range slices.Sorted(maps.Keys(w.m.tasks)) {
 		if t := w.m.tasks[id]; live(t.state) && t.arrived {
 			w.progress(t)
@@ -285,7 +290,7 @@ func (w *world) goOn() {
 	w.m.resend()
 	w.m.allocate(func() bool { return false })
 	for range 1000 {
-		if !w.deliver() {
+		if !w.deliver(0) {
 			break
 		}
 	}
@@ -299,7 +304,7 @@ func (w *world) goOn() {
 		w.questions = w.questions[1:]
 		w.answer(q)
 	}
-	for len(w.views) > 0 {
+	for len(w.views) > 0 && !blind {
 		view := w.views[0]
 		w.views = w.views[1:]
 		w.step(view)

@@ -293,15 +293,29 @@ func (w *world) advance(d time.Duration) {
 	}
 }
 
-// deliver hands the oldest event of the master to the core.
-func (w *world) deliver() bool {
+// deliver hands an event of the master to the core: the oldest of those that are
+// about the same thing as the i-th, since others come in no fixed order (Mesos
+// rule 21).
+func (w *world) deliver(i int) bool {
 	if len(w.m.out) == 0 {
 		return false
 	}
-	ev := w.m.out[0]
-	w.m.out = w.m.out[1:]
+	about := aboutWhat(w.m.out[i%len(w.m.out)])
+	i = slices.IndexFunc(w.m.out, func(ev scheduler.Event) bool { return aboutWhat(ev) == about })
+	ev := w.m.out[i]
+	w.m.out = slices.Delete(w.m.out, i, i+1)
 	w.step(ev)
 	return true
+}
+
+func aboutWhat(ev scheduler.Event) string {
+	switch e := ev.(type) {
+	case scheduler.TaskUpdated:
+		return "task " + e.Status.TaskID.Value
+	case scheduler.OperationUpdated:
+		return "operation " + e.Status.GetOperationID().GetValue()
+	}
+	return "offers and agents"
 }
 
 // disconnect ends the subscription; what waits in the pipe has failed with it.
