@@ -34,7 +34,7 @@ demo-check: setup ## the demo without a person: exit code 0 or 1
 	$(GO) run ./test/cmd/demo -check
 
 .PHONY: test
-test: setup ## the whole suite with the race detector, on real systems
+test: setup build ## the whole suite with the race detector, on real systems
 	BERTH_TEST_REQUIRE_REAL=1 $(GO) test -race -count=1 -timeout 20m -p 2 ./...
 
 .PHONY: test-short
