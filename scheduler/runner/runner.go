@@ -256,6 +256,11 @@ func (r *Runner) hand(ctx context.Context, d decided) bool {
 // Post gives an event to the loop; it waits while the queue is full.
 func (r *Runner) Post(ctx context.Context, ev scheduler.Event) error {
 	select {
+	case <-r.stopped:
+		return ErrStopped // also when there is still room in the queue
+	default:
+	}
+	select {
 	case r.events <- ev:
 		return nil
 	case <-r.stopped:
