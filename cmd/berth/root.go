@@ -73,7 +73,8 @@ func newRootCommand(e *environment) *cobra.Command {
 		Long: `Berth turns cluster specs into Elasticsearch nodes on Apache Mesos, with
 reserved resources and persistent volumes, and keeps them running in place.
 
-"berth scheduler" is the daemon; all other commands talk to its REST API.
+"berth scheduler" is the daemon; "berth backup" and "berth restore" work on its
+stored state; all other commands talk to its REST API.
 
 Environment:
   BERTH_SERVER      address of the API (default ` + defaultServer + `)
@@ -110,6 +111,8 @@ Exit codes:
 		newEventsCommand(e),
 		newAgentsCommand(e),
 		newVolumesCommand(e),
+		newBackupCommand(e),
+		newRestoreCommand(e),
 		newTokenCommand(e),
 		newVersionCommand(e),
 	)

@@ -22,8 +22,6 @@ import (
 	"github.com/berthdata/berth/executor/render"
 	"github.com/berthdata/berth/scheduler"
 	"github.com/berthdata/berth/scheduler/state"
-	"github.com/berthdata/berth/scheduler/state/memstore"
-	"github.com/berthdata/berth/scheduler/state/zkstore"
 )
 
 // eventHistory is how many events the stream can be resumed over.
@@ -66,7 +64,7 @@ func New(o Options, log *zap.Logger) (*App, error) {
 		return nil, err
 	}
 	a.artifacts = &artifacts{path: path}
-	if a.elector, err = o.elector(log); err != nil {
+	if a.elector, err = o.OpenState(log); err != nil {
 		return nil, err
 	}
 	if err := a.buildServer(); err != nil {
@@ -76,19 +74,6 @@ func New(o Options, log *zap.Logger) (*App, error) {
 		return nil, err
 	}
 	return a, nil
-}
-
-func (o *Options) elector(log *zap.Logger) (state.Elector, error) {
-	if o.DevDir != "" {
-		return memstore.Open(o.DevDir)
-	}
-	auth, err := secret(o.ZooKeeperAuth)
-	if err != nil {
-		return nil, fmt.Errorf("ZooKeeper's credentials: %w", err)
-	}
-	return zkstore.New(zkstore.Options{
-		Servers: o.ZooKeeper, Root: o.ZooKeeperRoot, SessionTimeout: o.SessionTimeout, Auth: auth, Log: log.Named("zookeeper"),
-	})
 }
 
 func (a *App) buildServer() error {

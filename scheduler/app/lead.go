@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/berthdata/berth/scheduler/mesos"
 	"github.com/berthdata/berth/scheduler/runner"
 	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/scheduler/state/backup"
 )
 
 // leadership is one term: a core, its runner and its driver.
@@ -35,6 +35,9 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 	records, err := lease.Store().Load(ctx)
 	if err != nil {
 		return fmt.Errorf("loading the state: %w", err)
+	}
+	if err := backup.CheckFinished(records); err != nil {
+		return err
 	}
 	key, err := tokenKey(ctx, lease.Store(), records)
 	if err != nil {
@@ -112,39 +115,6 @@ func (a *App) driver() (*mesos.Driver, error) {
 		Masters: a.o.Masters, Framework: info, Principal: a.o.Principal, SecretFile: a.o.SecretFile,
 		Hooks: a.metrics.mesosHooks(),
 	}, a.log.Named("mesos"))
-}
-
-// secretRecord holds the key that executors' tokens are made with.
-var secretRecord = state.Kind[tokenSecret]{Name: "secrets", Version: 1}
-
-type tokenSecret struct {
-	Key []byte `json:"key"`
-}
-
-// tokenKey takes the key from the records, which then hold only the core's
-// kinds, or makes one on the first day.
-func tokenKey(ctx context.Context, store state.Store, records map[state.Key][]byte) ([]byte, error) {
-	id, err := secretRecord.Key("executor")
-	if err != nil {
-		return nil, err
-	}
-	if raw, ok := records[id]; ok {
-		delete(records, id)
-		s, err := secretRecord.Decode(id, raw)
-		return s.Key, err
-	}
-	s := tokenSecret{Key: make([]byte, 32)}
-	if _, err := rand.Read(s.Key); err != nil {
-		return nil, fmt.Errorf("making the executors' key: %w", err)
-	}
-	w, err := secretRecord.Encode("executor", s)
-	if err != nil {
-		return nil, err
-	}
-	if err := store.Commit(ctx, []state.Write{w}); err != nil {
-		return nil, fmt.Errorf("storing the executors' key: %w", err)
-	}
-	return s.Key, nil
 }
 
 // agents adapts the driver's operator API to the core's view.

@@ -74,8 +74,8 @@ func (o *Options) check() error {
 	if o.Masters == "" {
 		add("--mesos: where are the Mesos masters? Give zk://host:port/path or a list of URLs")
 	}
-	if (o.ZooKeeper == "") == (o.DevDir == "") {
-		add("--zookeeper or --dev: exactly one of them says where the state is kept")
+	if err := o.checkState(); err != nil {
+		errs = append(errs, err)
 	}
 	if (o.TLSCert == "") != (o.TLSKey == "") {
 		add("--tls-cert and --tls-key go together")
