@@ -9,6 +9,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 WORKLOAD ?= w-10k-10k
 FUZZTIME ?= 20s
+SEEDS ?= 1-200
 
 .PHONY: all
 all: build
@@ -58,6 +59,10 @@ fuzz: ## every fuzz target for FUZZTIME
 	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+.PHONY: sim
+sim: ## the simulator: SEED=n with a trace, or SEEDS=from-to
+	$(GO) run ./test/cmd/sim $(if $(SEED),-seed $(SEED) -trace,-seeds $(SEEDS))
 
 .PHONY: bench-placement
 bench-placement: ## placements per second: WORKLOAD=file.json or a standard name

@@ -1,6 +1,7 @@
 package mesosmodel
 
 import (
+	"fmt"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -147,6 +148,21 @@ func (m *Model) runTask(a *agent, info mesos.TaskInfo) {
 		m.report(c, status(mesos.TASK_STARTING, 0, ""))
 		m.after(m.between(50*time.Millisecond, 2*time.Second), func() { m.startProcess(c) })
 	})
+}
+
+// Stray puts a task of the framework on a host that the scheduler never launched,
+// as one that it forgot would be: it runs, takes no resources and cannot be killed.
+func (m *Model) Stray(h *Machine) {
+	a := h.agent
+	if !a.ready {
+		return
+	}
+	id := fmt.Sprintf("stray-%d.1.1", m.number())
+	info := mesos.TaskInfo{Name: "stray", TaskID: mesos.TaskID{Value: id}, AgentID: mesos.AgentID{Value: a.id}}
+	a.tasks[id] = &agentTask{info: info}
+	m.master.tasks[id] = &masterTask{id: id, agentID: a.id, info: info, used: bag{}}
+	m.update(a, id, mesos.TaskStatus{State: mesos.TASK_RUNNING.Enum(), Healthy: ptr(true)})
+	m.master.tasks[id].status = a.tasks[id].status
 }
 
 // startProcess takes the volume's lock and starts the node.

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
@@ -16,9 +17,15 @@ import (
 // and at what is durable, never at the core.
 type checks struct {
 	w *World
+	// starts are the times at which each slot's last processes started.
+	starts map[string][]time.Time
 }
 
-func newChecks(w *World) *checks { return &checks{w: w} }
+func newChecks(w *World) *checks { return &checks{w: w, starts: map[string][]time.Time{}} }
+
+// maxStarts is how often one slot may start within a minute: back-off doubles
+// from a second, so that fewer than this many fit in.
+const maxStarts = 10
 
 // written is called after each durable change.
 func (c *checks) written(key state.Key) {
@@ -152,6 +159,15 @@ func (c *checks) launched(agentID string, t *mesos.TaskInfo) {
 // started is called when a node's process runs.
 func (c *checks) started(x *mesosmodel.Container) {
 	c.w.result.Launches++
+	label := labelOf(x.ID())
+	times := append(c.starts[label], c.w.now)
+	if n := len(times); n > maxStarts {
+		if c.w.now.Sub(times[n-1-maxStarts]) < time.Minute {
+			c.w.fail("back-off", "%s is started for the %dth time within a minute", label, maxStarts+1)
+		}
+		times = times[1:]
+	}
+	c.starts[label] = times
 	c.twice(x.ID(), x.Task.Name, x.AgentID)
 	if s, ok := c.w.store.slots[labelOf(x.ID())]; ok {
 		c.rules(owner{s.Owner, s.OwnerIncarnation})

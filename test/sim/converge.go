@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 
@@ -133,6 +134,7 @@ func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
 		x := byLabel[label]
 		s, ok := c.w.store.slots[label]
 		switch {
+		case !ok && c.givenUp(h, label):
 		case !ok:
 			say("LEAK: %s has %+v reserved under %q, which no record knows", h, *x, label)
 		case s.Bind == nil || s.Bind.AgentID != h.AgentID():
@@ -153,6 +155,13 @@ func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
 			say("LEAK: %s has %+v reserved under %q, which is to be destroyed", h, *x, label)
 		}
 	}
+}
+
+// givenUp: a user had the record of a lost slot removed, and the machine that an
+// operator had declared gone came back all the same. What it holds is an orphan,
+// which is listed for people and left alone.
+func (c *checks) givenUp(h *mesosmodel.Machine, label string) bool {
+	return c.w.client.ordered[label] > 0 && slices.ContainsFunc(c.w.model.IDsOf(h), c.w.model.Gone)
 }
 
 func (x *held) add(r *mesos.Resource) {

@@ -178,6 +178,8 @@ func (f *faults) machine(it Item, r *rand.Rand) {
 	case "agent drained":
 		m.Drain(id)
 		w.after(it.For, func() { m.Reactivate(id) })
+	case "strange task":
+		m.Stray(h)
 	case "maintenance":
 		m.Maintain(h, w.now.Add(time.Duration(r.Int64N(int64(2*time.Hour)))), it.For+time.Second)
 		w.after(it.For, func() { m.Maintain(h, time.Time{}, 0) })

@@ -67,6 +67,7 @@ var kinds = []kind{
 	{name: "master fails, agents slow", most: 1, long: 12 * time.Minute},
 	{name: "node crashes", most: 8},
 	{name: "node crashes always", most: 2, long: 4 * time.Minute},
+	{name: "strange task", most: 2},
 	{name: "messages lost", most: 2, long: 4 * time.Minute},
 	{name: "Elasticsearch late", most: 2, long: 3 * time.Minute},
 	{name: "Elasticsearch wrong", most: 2, long: 3 * time.Minute},
