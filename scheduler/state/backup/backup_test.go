@@ -117,7 +117,9 @@ func TestAnyValueSurvivesTheFile(t *testing.T) {
 				rapid.SliceOfN(rapid.Byte(), 0, 20),
 				rapid.SliceOfN(rapid.SampledFrom([]byte("{}[]\":,1 \\n\u2028<\n")), 0, 12),
 				rapid.Just([]byte(`{"v":1,"body":"<&>\u2028"}`)), rapid.Just([]byte("null")), rapid.Just([]byte(`"\r"`)),
-			)).Filter(func(m map[state.Key][]byte) bool { return len(m) > 0 && m["framework/berth"] == nil && m["restore/unfinished"] == nil }).Draw(rt, "values")
+			)).Filter(func(m map[state.Key][]byte) bool {
+			return len(m) > 0 && m["framework/berth"] == nil && m["restore/unfinished"] == nil
+		}).Draw(rt, "values")
 		e := memstore.NewMemory().NewElector()
 		defer e.Close()
 		var writes []state.Write
