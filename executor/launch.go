@@ -12,13 +12,14 @@ const LaunchVersion = 1
 // agent are unknown to the scheduler: the executor renders files from this.
 type Launch struct {
 	Version int    `json:"version"` // LaunchVersion
-	Kind    string `json:"kind"`    // KindElasticsearch; "spark-driver", … later
+	Kind    string `json:"kind"`    // KindElasticsearch, KindSparkDriver, KindSparkExecutor
 	TaskID  string `json:"taskId"`
 	// User is who the node runs as when the executor itself runs as root.
 	User string `json:"user,omitempty"`
 	// GraceSeconds between SIGTERM and SIGKILL of the process group.
 	GraceSeconds  int            `json:"graceSeconds"`
 	Elasticsearch *Elasticsearch `json:"elasticsearch,omitempty"`
+	Spark         *Spark         `json:"spark,omitempty"`
 }
 
 // Elasticsearch is one node.
