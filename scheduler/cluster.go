@@ -37,8 +37,8 @@ func (c *Core) settleCluster(cl *cluster) {
 // settleSlots makes the slots that the spec wants and lets go of those that it
 // does not: only such as hold nothing, see plan.Refusals.
 func (c *Core) settleSlots(cl *cluster) {
-	have := map[string]*slot{}
-	for _, s := range cl.slots {
+	have := make(map[string]*slot, len(cl.slots))
+	for _, s := range cl.list() {
 		if s.Want == state.WantRun {
 			have[s.Name] = s
 		}
@@ -46,12 +46,15 @@ func (c *Core) settleSlots(cl *cluster) {
 	for _, n := range plan.Nodes(cl.Spec) {
 		s := have[n.Name]
 		delete(have, n.Name)
-		set, _ := plan.Set(cl.Spec.Spec, n.Set)
 		if s == nil {
 			s = c.newSlot(cl, n)
 		}
+		if s.Bind != nil || s.live() {
+			continue
+		}
 		// What a slot without a place asks for follows the spec.
-		if need := needOf(set); s.Bind == nil && !s.live() && (s.Need != need || s.Identity.Role != cl.Spec.Spec.Role) {
+		set, _ := plan.Set(cl.Spec.Spec, n.Set)
+		if need := needOf(set); s.Need != need || s.Identity.Role != cl.Spec.Spec.Role {
 			s.Need, s.Identity.Role = need, cl.Spec.Spec.Role
 			c.touch(s)
 		}
@@ -77,7 +80,7 @@ func (c *Core) newSlot(cl *cluster, n plan.Node) *slot {
 		CreatedAt: c.now,
 	}}
 	c.slots[id] = s
-	cl.slots[id] = s
+	cl.add(s)
 	c.touch(s)
 	return s
 }
@@ -103,8 +106,7 @@ func needOf(set v1.NodeSet) volumes.Need {
 // settleDeletion stops a cluster's nodes and lets its record go once none runs.
 func (c *Core) settleDeletion(cl *cluster) {
 	stopping := 0
-	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-		s := cl.slots[id]
+	for _, s := range cl.list() {
 		if s.Want == state.WantRun {
 			s.Want, s.RetainUntil = state.WantRetain, cl.Deletion.RetainUntil
 			c.touch(s)

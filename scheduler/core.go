@@ -128,6 +128,7 @@ type slot struct {
 type cluster struct {
 	state.Cluster
 	slots map[string]*slot // by slot id, all wants
+	order []*slot          // the same by id, made by list; nil after a change
 
 	observation observe.Observation
 	observedAt  time.Time // of the last readable answer
@@ -157,6 +158,8 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 		wanting:      map[string]bool{},
 		look:         map[string]bool{},
 		lookOwners:   map[string]bool{},
+
+		changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{}, removed: map[state.Key]bool{},
 	}
 	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
 	for _, key := range slices.Sorted(maps.Keys(records)) {
@@ -166,7 +169,7 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 	}
 	for _, s := range c.slots {
 		if cl := c.clusters[s.Owner]; cl != nil && cl.Incarnation == s.OwnerIncarnation {
-			cl.slots[s.ID] = s
+			cl.add(s)
 		}
 	}
 	for id := range c.slots {
@@ -213,6 +216,23 @@ func newCluster(r state.Cluster) *cluster {
 	return &cluster{Cluster: r, slots: map[string]*slot{}, conditions: map[string]v1.Condition{}}
 }
 
+func (cl *cluster) add(s *slot) {
+	cl.slots[s.ID] = s
+	cl.order = nil
+}
+
+// list is all slots of the cluster by id, not to be changed. A step asks for it
+// several times, so it is kept until a slot comes or goes.
+func (cl *cluster) list() []*slot {
+	if cl.order == nil {
+		cl.order = make([]*slot, 0, len(cl.slots))
+		for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
+			cl.order = append(cl.order, cl.slots[id])
+		}
+	}
+	return cl.order
+}
+
 // frameworkName names the one framework record.
 const frameworkName = "berth"
 
@@ -252,6 +272,7 @@ func (c *Core) remove(s *slot) {
 	c.lookOwners[s.Owner] = true
 	if cl := c.clusters[s.Owner]; cl != nil {
 		delete(cl.slots, s.ID)
+		cl.order = nil
 	}
 	c.removed[state.Key(state.KindSlot+"/"+s.ID)] = true
 }

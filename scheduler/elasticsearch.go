@@ -2,8 +2,6 @@ package scheduler
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -177,8 +175,7 @@ func (cl *cluster) seedHosts() []string {
 	for _, name := range plan.Masters(cl.Spec) {
 		masters[name] = true
 	}
-	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-		s := cl.slots[id]
+	for _, s := range cl.list() {
 		if masters[s.Name] && s.Want == state.WantRun && s.Bind != nil && len(s.Bind.Ports) == portsPerNode {
 			seeds = append(seeds, s.transport())
 		}

@@ -211,9 +211,9 @@ func describeVolume(v *v1.VolumeView, s *slot, e volumes.Entry) {
 // should be.
 func (c *Core) judgeVolumes(cl *cluster) {
 	var missing []string
-	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-		if s := cl.slots[id]; s.missing && s.Want == state.WantRun {
-			missing = append(missing, id)
+	for _, s := range cl.list() {
+		if s.missing && s.Want == state.WantRun {
+			missing = append(missing, s.ID)
 		}
 	}
 	if len(missing) > 0 {

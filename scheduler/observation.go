@@ -2,8 +2,6 @@ package scheduler
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/berthdata/berth/scheduler/elastic/observe"
@@ -75,8 +73,7 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 // none has, of those that run.
 func (cl *cluster) endpoints() []string {
 	var healthy, running []string
-	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-		s := cl.slots[id]
+	for _, s := range cl.list() {
 		if s.Task == nil || s.Task.State != state.TaskRunning || s.Bind == nil || len(s.Bind.Ports) < portsPerNode {
 			continue
 		}

@@ -259,8 +259,8 @@ func (c *Core) occupy(space *placement.Space, wanting []*slot) {
 			continue
 		}
 		done[w.Owner] = true
-		for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-			if s := cl.slots[id]; s.counts() {
+		for _, s := range cl.list() {
+			if s.counts() {
 				space.Occupy(s.Bind.Machine, placement.TextAttributes(s.Bind.Attributes), c.workloads[s.Kind].groups(s)...)
 			}
 		}

@@ -1,8 +1,6 @@
 package scheduler
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"time"
 
@@ -29,8 +27,7 @@ func (c *Core) settleSeeds(cl *cluster) time.Time {
 	}
 	list := strings.Join(seeds, ",")
 	var next time.Time
-	for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-		s := cl.slots[id]
+	for _, s := range cl.list() {
 		if s.Want != state.WantRun || s.Task == nil || s.Task.State != state.TaskRunning {
 			continue
 		}

@@ -60,9 +60,9 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 func (c *Core) begin(now time.Time) {
 	c.now = now
 	c.out = Decision{}
-	c.changedSlots = map[string]*slot{}
-	c.changedOwners = map[string]*cluster{}
-	c.removed = map[state.Key]bool{}
+	clear(c.changedSlots)
+	clear(c.changedOwners)
+	clear(c.removed)
 	c.frameworkDirty = false
 	c.wake = time.Time{}
 }

@@ -3,8 +3,8 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 
 	v1 "github.com/berthdata/berth/api/v1"
 )
@@ -19,12 +19,12 @@ type Node struct {
 
 // NodeName is the stable name of a node.
 func NodeName(cluster, set string, ordinal int) string {
-	return fmt.Sprintf("%s-%s-%d", cluster, set, ordinal)
+	return cluster + "-" + set + "-" + strconv.Itoa(ordinal)
 }
 
 // Nodes lists the nodes that a cluster wants, in the order of its node sets.
 func Nodes(c v1.Cluster) []Node {
-	var nodes []Node
+	nodes := make([]Node, 0, c.Spec.TotalNodes())
 	for _, set := range c.Spec.NodeSets {
 		for i := range set.Count {
 			nodes = append(nodes, Node{Name: NodeName(c.Name, set.Name, i), Set: set.Name, Ordinal: i})

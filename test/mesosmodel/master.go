@@ -367,8 +367,8 @@ func (m *Model) Agents() (views []AgentView, ok bool) {
 // usedOn is what tasks occupy on an agent.
 func (m *Model) usedOn(id string) bag {
 	used := bag{}
-	for _, t := range m.master.tasksOn(id) {
-		if !t.terminal {
+	for _, t := range m.master.tasks { // a sum: the order does not matter
+		if t.agentID == id && !t.terminal {
 			used.addAll(t.used)
 		}
 	}

@@ -23,6 +23,9 @@ func (m *Model) allocate() {
 	if ms == nil || m.stream == "" || m.waitsForQuota() {
 		return
 	}
+	if !slices.ContainsFunc(m.cfg.Roles, func(role string) bool { return !ms.suppressed[role] }) {
+		return
+	}
 	var offers []mesos.Offer
 	for _, id := range ms.ids() {
 		a := ms.agents[id]
@@ -91,9 +94,13 @@ func (m *Model) rolesInTurn() []string {
 // freeOn is what neither tasks nor offers hold.
 func (m *Model) freeOn(a *masterAgent) bag {
 	free := a.total.clone()
-	free.subtract(m.usedOn(a.id))
-	for _, id := range sortedKeys(m.master.offers) {
-		if o := m.master.offers[id]; o.agentID == a.id {
+	for _, t := range m.master.tasks { // a difference: the order does not matter
+		if t.agentID == a.id && !t.terminal {
+			free.subtract(t.used)
+		}
+	}
+	for _, o := range m.master.offers {
+		if o.agentID == a.id {
 			free.subtract(o.has)
 		}
 	}
@@ -107,14 +114,14 @@ func (m *Model) partFor(role string, free bag) bag {
 	part := bag{}
 	for _, k := range sortedKeys(free) {
 		p := free[k]
-		switch reservedFor(&p.like) {
+		switch reservedFor(p.like) {
 		case role:
 			part[k] = p
 		case "":
 			if head != nil && p.like.Name != "ports" {
 				left := head[p.like.Name]
 				if left < p.milli {
-					if left <= 0 || isMount(&p.like) {
+					if left <= 0 || isMount(p.like) {
 						continue
 					}
 					p.milli = left
@@ -138,14 +145,14 @@ func (m *Model) headroom(role string) map[string]int64 {
 	}
 	for _, a := range m.master.agents {
 		for _, p := range a.total {
-			if reservedFor(&p.like) == role {
+			if reservedFor(p.like) == role {
 				head[p.like.Name] -= p.milli
 			}
 		}
 	}
 	for _, o := range m.master.offers {
 		for _, p := range o.has {
-			if o.role == role && reservedFor(&p.like) == "" {
+			if o.role == role && reservedFor(p.like) == "" {
 				head[p.like.Name] -= p.milli
 			}
 		}

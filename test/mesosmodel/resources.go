@@ -17,9 +17,9 @@ type bag map[string]piece
 
 // piece is an amount of one kind of resource: everything that Mesos would merge.
 type piece struct {
-	like  mesos.Resource // without amount and allocation
-	milli int64          // scalars
-	ports portSet        // ranges
+	like  *mesos.Resource // without amount and allocation; shared, never changed
+	milli int64           // scalars
+	ports portSet         // ranges
 }
 
 // portSet holds sorted, disjoint, non-touching ranges.
@@ -110,8 +110,9 @@ func (b bag) add(r *mesos.Resource) {
 	k := kindOf(r)
 	p, ok := b[k]
 	if !ok {
-		p.like = *r
-		p.like.AllocationInfo, p.like.Scalar, p.like.Ranges = nil, nil, nil
+		like := *r
+		like.AllocationInfo, like.Scalar, like.Ranges = nil, nil, nil
+		p.like = &like
 	}
 	p.milli += milliOf(r)
 	if r.Ranges != nil {
@@ -140,7 +141,7 @@ func (b bag) contains(o bag) bool {
 		if !ok || q.milli < p.milli || !q.ports.contains(p.ports) {
 			return false
 		}
-		if isMount(&p.like) && q.milli != p.milli {
+		if isMount(p.like) && q.milli != p.milli {
 			return false
 		}
 	}
@@ -173,7 +174,7 @@ func (b bag) resources() []mesos.Resource {
 	out := make([]mesos.Resource, 0, len(b))
 	for _, k := range slices.Sorted(maps.Keys(b)) {
 		p := b[k]
-		r := p.like
+		r := *p.like
 		if p.like.Name == "ports" {
 			r.Type = mesos.RANGES.Enum()
 			r.Ranges = &mesos.Value_Ranges{Range: slices.Clone(p.ports)}
@@ -198,7 +199,7 @@ func (b bag) allocated(role string) []mesos.Resource {
 func (b bag) volumes() []string {
 	var ids []string
 	for _, p := range b {
-		if id := volumeOf(&p.like); id != "" {
+		if id := volumeOf(p.like); id != "" {
 			ids = append(ids, id)
 		}
 	}
