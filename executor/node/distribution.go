@@ -1,27 +1,18 @@
 package node
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/executor/host"
 	"github.com/berthdata/berth/executor/render"
 )
-
-// javaDirs is where distributions of Linux install their Java.
-const javaDirs = "/usr/lib/jvm/*"
-
-// maxSmallFile bounds what is read whole from a distribution or from /proc.
-const maxSmallFile = 1 << 20
 
 // inspect finds out what Render must know about the distribution and the Java
 // that the node runs with. It starts no process unless it must: a second spent
@@ -60,12 +51,12 @@ func inspect(e *executor.Elasticsearch, sandbox string) (render.Distribution, er
 	d.Security = plugin || exists("modules", "x-pack-security") || exists("modules", "x-pack", "x-pack-security")
 	d.MachineLearning = plugin || exists("modules", "x-pack-ml") || exists("modules", "x-pack", "x-pack-ml")
 	if v.Major >= 7 {
-		if d.JVMOptions, err = readSmall(filepath.Join(d.Home, "config", "jvm.options")); err != nil {
+		if d.JVMOptions, err = host.ReadSmall(filepath.Join(d.Home, "config", "jvm.options")); err != nil {
 			return d, err
 		}
 	}
 	if v.Major >= 5 {
-		log4j, err := readSmall(filepath.Join(d.Home, "config", "log4j2.properties"))
+		log4j, err := host.ReadSmall(filepath.Join(d.Home, "config", "log4j2.properties"))
 		if err != nil {
 			return d, err
 		}
@@ -76,7 +67,7 @@ func inspect(e *executor.Elasticsearch, sandbox string) (render.Distribution, er
 
 func findJava(d *render.Distribution, e *executor.Elasticsearch, v render.Version) error {
 	if e.JavaHome != "" {
-		major, err := javaMajor(e.JavaHome)
+		major, err := host.JavaMajor(e.JavaHome)
 		if err != nil {
 			return fmt.Errorf("javaHome %s: %w", e.JavaHome, err)
 		}
@@ -84,100 +75,29 @@ func findJava(d *render.Distribution, e *executor.Elasticsearch, v render.Versio
 		return nil
 	}
 	bundled := filepath.Join(d.Home, "jdk")
-	if major, err := javaMajor(bundled); err == nil {
+	if major, err := host.JavaMajor(bundled); err == nil {
 		d.JavaHome, d.JavaMajor, d.BundledJava = bundled, major, true
 		return nil
 	}
 	oldest, newest := v.JavaRange()
-	home, major, seen := pickJava(javaDirs, oldest, newest)
+	home, major, seen := host.PickJava(host.JavaDirs, oldest, newest)
 	if home == "" {
 		need := fmt.Sprintf("Java %d or newer", oldest)
 		if newest > 0 {
 			need = fmt.Sprintf("Java %d to %d", oldest, newest)
 		}
 		return fmt.Errorf("no Java for Elasticsearch %s: it needs %s; there is none in %s, and in %s there is %s; install one, or name one with the scheduler's Java home",
-			e.Version, need, bundled, javaDirs, seen)
+			e.Version, need, bundled, host.JavaDirs, seen)
 	}
 	d.JavaHome, d.JavaMajor = home, major
 	return nil
 }
 
-// pickJava returns the oldest Java in range, which is the one nearest to what
-// the version was tested with; seen tells what was found.
-func pickJava(pattern string, oldest, newest int) (home string, major int, seen string) {
-	dirs, _ := filepath.Glob(pattern)
-	var found []string
-	for _, dir := range dirs {
-		// Links such as default-java may be pointed elsewhere while a node runs.
-		if info, err := os.Lstat(dir); err != nil || info.Mode()&os.ModeSymlink != 0 {
-			continue
-		}
-		m, err := javaMajor(dir)
-		if err != nil {
-			continue
-		}
-		found = append(found, fmt.Sprintf("%d (%s)", m, dir))
-		if m >= oldest && (newest == 0 || m <= newest) && (home == "" || m < major) {
-			home, major = dir, m
-		}
-	}
-	if len(found) == 0 {
-		return home, major, "none"
-	}
-	return home, major, strings.Join(found, ", ")
-}
-
-var javaVersion = regexp.MustCompile(`(?:^JAVA_VERSION=|version )"(?:1\.)?([0-9]+)`)
-
-// javaMajor reads the feature version from the "release" file that every JDK
-// since 7 has, and asks the java itself only where a package left it out.
-func javaMajor(home string) (int, error) {
-	java := filepath.Join(home, "bin", "java")
-	if info, err := os.Stat(java); err != nil {
-		return 0, err
-	} else if info.Mode()&0o111 == 0 {
-		return 0, fmt.Errorf("%s is not executable", java)
-	}
-	release, err := readSmall(filepath.Join(home, "release"))
-	if err == nil {
-		for line := range strings.Lines(release) {
-			if m := javaVersion.FindStringSubmatch(line); m != nil {
-				return strconv.Atoi(m[1])
-			}
-		}
-	}
-	out, err := exec.Command(java, "-version").CombinedOutput()
-	if err != nil {
-		return 0, fmt.Errorf("%s -version: %w", java, err)
-	}
-	m := javaVersion.FindStringSubmatch(string(out))
-	if m == nil {
-		return 0, fmt.Errorf("%s -version names no version", java)
-	}
-	return strconv.Atoi(m[1])
-}
-
 // hostFacts reads what the node must know of its machine.
 func hostFacts() render.Host {
 	h := render.Host{Processors: runtime.NumCPU()}
-	if s, err := readSmall("/proc/sys/vm/max_map_count"); err == nil {
+	if s, err := host.ReadSmall("/proc/sys/vm/max_map_count"); err == nil {
 		h.MaxMapCount, _ = strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 	}
 	return h
-}
-
-func readSmall(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSmallFile+1))
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", path, err)
-	}
-	if len(data) > maxSmallFile {
-		return "", errors.New(path + " is larger than 1 MiB")
-	}
-	return string(data), nil
 }

@@ -14,6 +14,7 @@ import (
 	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/executor/host"
 	"github.com/berthdata/berth/executor/process"
 	"github.com/berthdata/berth/executor/render"
 	"github.com/berthdata/berth/executor/workload"
@@ -40,10 +41,10 @@ type Node struct {
 
 	mu       sync.Mutex
 	proc     *process.Process
-	config   string    // the node's config folder, once prepared
-	who      identity  // its owner
-	seeds    []string  // as last told; nil = not told
-	deadline time.Time // of Stop; zero = not asked
+	config   string        // the node's config folder, once prepared
+	who      host.Identity // its owner
+	seeds    []string      // as last told; nil = not told
+	deadline time.Time     // of Stop; zero = not asked
 	stopped  chan struct{}
 }
 
@@ -77,7 +78,7 @@ func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exi
 	begin := time.Now()
 	plan, err := n.prepare(ctx)
 	if plan.volume != nil {
-		defer plan.volume.release()
+		defer plan.volume.Release()
 	}
 	if err != nil {
 		return n.failed(err)
@@ -106,7 +107,7 @@ func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exi
 }
 
 // attend watches the process until its group is gone.
-func (n *Node) attend(ctx context.Context, proc *process.Process, v *volume, emit func(workload.Status)) {
+func (n *Node) attend(ctx context.Context, proc *process.Process, v *host.Volume, emit func(workload.Status)) {
 	watching, end := context.WithCancel(ctx)
 	defer end()
 	watched := make(chan struct{})
@@ -163,13 +164,13 @@ func (n *Node) start(ctx context.Context, c process.Command) (*process.Process, 
 
 // plan is what prepare found and made.
 type plan struct {
-	volume  *volume
+	volume  *host.Volume
 	command process.Command
 }
 
 func (n *Node) prepare(ctx context.Context) (plan, error) {
 	var p plan
-	who, err := resolveUser(n.launch.User)
+	who, err := host.ResolveUser(n.launch.User)
 	if err != nil {
 		return p, err
 	}
@@ -185,14 +186,14 @@ func (n *Node) prepare(ctx context.Context) (plan, error) {
 		if volumeDir, err = filepath.EvalSymlinks(filepath.Join(n.env.Sandbox, es.DataPath)); err != nil {
 			return p, fmt.Errorf("volume: %w", err)
 		}
-		p.volume, err = openVolume(ctx, volumeDir, marker{Cluster: es.ClusterName, Node: es.NodeName, ClusterUUID: es.ClusterUUID})
+		p.volume, err = host.OpenVolume(ctx, volumeDir, host.Marker{Cluster: es.ClusterName, Node: es.NodeName, ClusterUUID: es.ClusterUUID})
 		if err != nil {
 			return p, err
 		}
-		p.command.Files = []*os.File{p.volume.lock}
-		if p.volume.mark.ClusterUUID != "" && len(es.InitialMasters) > 0 {
+		p.command.Files = []*os.File{p.volume.Lock()}
+		if p.volume.ClusterUUID() != "" && len(es.InitialMasters) > 0 {
 			n.env.Log.Warn("the volume has been in a cluster before: initial masters are left out",
-				zap.String("cluster_uuid", p.volume.mark.ClusterUUID))
+				zap.String("cluster_uuid", p.volume.ClusterUUID()))
 			es.InitialMasters = nil
 		}
 	}
@@ -210,14 +211,14 @@ func (n *Node) prepare(ctx context.Context) (plan, error) {
 		n.writeSeeds()
 	}
 	n.mu.Unlock()
-	raiseLimits()
+	host.RaiseLimits()
 	path := os.Getenv("PATH")
 	if path == "" {
 		path = defaultPath
 	}
 	p.command.Path, p.command.Args, p.command.Dir = out.Path, out.Args, paths.Home
 	p.command.Env = append(out.Env, "PATH="+path)
-	p.command.Credential = who.credential
+	p.command.Credential = who.Credential
 	return p, nil
 }
 
@@ -246,7 +247,7 @@ func (n *Node) writeSeeds() {
 	}
 	path := filepath.Join(n.config, render.SeedsFile)
 	fresh := path + ".new"
-	err := writeFile(fresh, []byte(render.Seeds(n.seeds)), 0o640, n.who)
+	err := host.WriteFile(fresh, []byte(render.Seeds(n.seeds)), 0o640, n.who)
 	if err == nil {
 		err = os.Rename(fresh, path)
 	}

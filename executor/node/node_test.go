@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/executor/host"
 	"github.com/berthdata/berth/executor/node/nodetest"
 	"github.com/berthdata/berth/executor/process"
 	"github.com/berthdata/berth/executor/workload"
@@ -97,7 +97,7 @@ func (f *fixture) ended() workload.Exit {
 	}
 }
 
-func (f *fixture) data() string { return filepath.Join(f.volume, dataDir) }
+func (f *fixture) data() string { return filepath.Join(f.volume, host.DataDir) }
 
 func TestNodeJoinsAndStops(t *testing.T) {
 	f := newFixture(t, nodetest.Good).start()
@@ -116,11 +116,11 @@ func TestNodeJoinsAndStops(t *testing.T) {
 
 	log, err := os.ReadFile(filepath.Join(f.sandbox, logFile))
 	require.NoError(t, err)
-	assert.Contains(t, string(log), "with descriptors "+lockFile, "the node inherits the volume's lock")
+	assert.Contains(t, string(log), "with descriptors "+host.LockFile, "the node inherits the volume's lock")
 	if os.Geteuid() == 0 {
 		assert.Contains(t, string(log), "started as uid 65534")
 	}
-	mark, err := os.ReadFile(filepath.Join(f.volume, markerFile))
+	mark, err := os.ReadFile(filepath.Join(f.volume, host.MarkerFile))
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"version":1,"cluster":"it","node":"it-data-0","clusterUUID":"fake-uuid"}`, string(mark))
 }
@@ -150,7 +150,7 @@ func TestNodeInAnotherClusterIsUnhealthy(t *testing.T) {
 
 func TestNodeOfAnotherNameOnThePort(t *testing.T) {
 	f := newFixture(t, nodetest.Good)
-	require.NoError(t, os.WriteFile(filepath.Join(f.volume, markerFile), []byte(`{"version":1,"cluster":"it","node":"it-data-0"}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(f.volume, host.MarkerFile), []byte(`{"version":1,"cluster":"it","node":"it-data-0"}`), 0o600))
 	require.NoError(t, os.Mkdir(f.data(), 0o777))
 	if os.Geteuid() == 0 {
 		require.NoError(t, os.Chown(f.data(), 65534, 65534))
@@ -262,7 +262,7 @@ func TestNodeIsNotStarted(t *testing.T) {
 		{"no volume", "volume", func(f *fixture) { f.launch.Elasticsearch.DataPath = "elsewhere" }},
 		{"no java there", "javaHome /no/java", func(f *fixture) { f.launch.Elasticsearch.JavaHome = "/no/java" }},
 		{"another's volume", "belongs to", func(f *fixture) {
-			require.NoError(f.t, os.WriteFile(filepath.Join(f.volume, markerFile), []byte(`{"version":1,"cluster":"x","node":"y"}`), 0o600))
+			require.NoError(f.t, os.WriteFile(filepath.Join(f.volume, host.MarkerFile), []byte(`{"version":1,"cluster":"x","node":"y"}`), 0o600))
 		}},
 		{"a reserved setting", "cluster.name", func(f *fixture) { f.launch.Elasticsearch.Config = map[string]any{"cluster.name": "x"} }},
 		{"a file in the way", "in the way", func(f *fixture) {
@@ -305,10 +305,12 @@ func TestRootGivesAwayNoMoreThanItMust(t *testing.T) {
 	uid := func(path string) int {
 		info, err := os.Lstat(path)
 		require.NoError(t, err)
-		return owner(info)
+		st, ok := info.Sys().(*syscall.Stat_t)
+		require.True(t, ok)
+		return int(st.Uid)
 	}
 	for path, want := range map[string]int{
-		f.sandbox: 0, f.volume: 0, filepath.Join(f.volume, markerFile): 0, filepath.Join(f.volume, lockFile): 0,
+		f.sandbox: 0, f.volume: 0, filepath.Join(f.volume, host.MarkerFile): 0, filepath.Join(f.volume, host.LockFile): 0,
 		filepath.Join(f.sandbox, logFile): 0, f.data(): 65534, filepath.Join(f.sandbox, "config", "roles.yml"): 65534,
 	} {
 		assert.Equal(t, want, uid(path), path)
@@ -320,52 +322,13 @@ func TestDataOfAnotherUserIsNotHandedOver(t *testing.T) {
 		t.Skip("needs root")
 	}
 	f := newFixture(t, nodetest.Good)
-	v, err := openVolume(t.Context(), f.volume, marker{Cluster: "it", Node: "it-data-0"})
+	v, err := host.OpenVolume(t.Context(), f.volume, host.Marker{Cluster: "it", Node: "it-data-0"})
 	require.NoError(t, err)
-	v.release()
+	v.Release()
 	require.NoError(t, os.Mkdir(f.data(), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(f.data(), "segment"), nil, 0o600))
 	assert.Contains(t, f.start().ended().Message, "belongs to uid 0")
 	require.NoError(t, os.Remove(filepath.Join(f.data(), "segment")))
 	again := &fixture{t: t, sandbox: f.sandbox, volume: f.volume, launch: f.launch, exit: make(chan workload.Exit, 1)}
 	again.start().phase(executor.PhaseJoined)
-}
-
-func TestPickJava(t *testing.T) {
-	dir := t.TempDir()
-	for name, release := range map[string]string{
-		"jdk-8": `JAVA_VERSION="1.8.0_402"`, "jdk-17": `JAVA_VERSION="17.0.9"`, "jdk-21": "IMPLEMENTOR=\"x\"\nJAVA_VERSION=\"21\"", "jdk-25": `JAVA_VERSION="25.0.1"`,
-	} {
-		require.NoError(t, os.MkdirAll(filepath.Join(dir, name, "bin"), 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name, "bin", "java"), nil, 0o755))
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name, "release"), []byte(release), 0o644))
-	}
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "no-java"), 0o755))
-	require.NoError(t, os.Symlink(filepath.Join(dir, "jdk-17"), filepath.Join(dir, "default-java")))
-	for _, tc := range []struct {
-		oldest, newest, want int
-	}{{17, 23, 17}, {18, 23, 21}, {21, 0, 21}, {22, 23, 0}, {8, 0, 8}, {26, 0, 0}} {
-		home, major, seen := pickJava(filepath.Join(dir, "*"), tc.oldest, tc.newest)
-		assert.Equal(t, tc.want, major, "%+v", tc)
-		if tc.want > 0 {
-			assert.Equal(t, "jdk-"+strconv.Itoa(tc.want), filepath.Base(home))
-		}
-		assert.Contains(t, seen, "jdk-8", "what was found is told")
-	}
-	_, _, seen := pickJava(filepath.Join(dir, "none", "*"), 17, 0)
-	assert.Equal(t, "none", seen)
-}
-
-// Without a release file the java is asked.
-func TestJavaMajorAsks(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.Mkdir(filepath.Join(dir, "bin"), 0o755))
-	java := filepath.Join(dir, "bin", "java")
-	require.NoError(t, os.WriteFile(java, []byte("#!/bin/sh\necho 'openjdk version \"19.0.1\" 2022' >&2\n"), 0o755))
-	major, err := javaMajor(dir)
-	require.NoError(t, err)
-	assert.Equal(t, 19, major)
-	require.NoError(t, os.Chmod(java, 0o644))
-	_, err = javaMajor(dir)
-	assert.ErrorContains(t, err, "not executable")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/executor/host"
 	"github.com/berthdata/berth/executor/workload"
 )
 
@@ -70,7 +71,7 @@ func (t *tracker) status(message string) workload.Status {
 
 // watch looks at the node until ctx ends. It only reports: a node that does not
 // answer may be recovering a terabyte, and killing it would start that again.
-func (n *Node) watch(ctx context.Context, v *volume, emit func(workload.Status)) {
+func (n *Node) watch(ctx context.Context, v *host.Volume, emit func(workload.Status)) {
 	p := newProber(n.es)
 	defer p.close()
 	t := tracker{misses: n.pace.misses, phase: executor.PhaseStarting}
@@ -87,7 +88,7 @@ func (n *Node) watch(ctx context.Context, v *volume, emit func(workload.Status))
 			return // an answer that the end cut off says nothing
 		}
 		if o.joined && o.uuid != "" && v != nil {
-			if err := v.remember(o.uuid); err != nil {
+			if err := v.Remember(o.uuid); err != nil {
 				o = observation{answers: true, nodeID: o.nodeID, problem: err.Error()}
 			}
 		}

@@ -1,4 +1,4 @@
-package node
+package host
 
 import (
 	"errors"
@@ -11,46 +11,46 @@ import (
 	"syscall"
 )
 
-// identity is who the node runs as.
-type identity struct {
-	uid, gid int
-	// credential is nil when the executor is that user already.
-	credential *syscall.Credential
+// Identity is who the node runs as.
+type Identity struct {
+	UID, GID int
+	// Credential is nil when the executor is that user already.
+	Credential *syscall.Credential
 }
 
-// resolveUser finds who the node runs as. Elasticsearch refuses to run as root,
+// ResolveUser finds who the node runs as. Elasticsearch refuses to run as root,
 // rightly: so do we, with a message that says what to change.
-func resolveUser(name string) (identity, error) {
+func ResolveUser(name string) (Identity, error) {
 	euid := os.Geteuid()
 	if euid != 0 {
-		return identity{uid: euid, gid: os.Getegid()}, nil
+		return Identity{UID: euid, GID: os.Getegid()}, nil
 	}
 	if name == "" {
-		return identity{}, errors.New("the executor runs as root and no user is named for the node: Elasticsearch must not run as root; set the scheduler's node user")
+		return Identity{}, errors.New("the executor runs as root and no user is named for the node: Elasticsearch must not run as root; set the scheduler's node user")
 	}
 	u, err := lookup(name)
 	if err != nil {
-		return identity{}, fmt.Errorf("user %q for the node is not known on this agent: %w", name, err)
+		return Identity{}, fmt.Errorf("user %q for the node is not known on this agent: %w", name, err)
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
 	if err := errors.Join(err1, err2); err != nil {
-		return identity{}, fmt.Errorf("user %q: %w", name, err)
+		return Identity{}, fmt.Errorf("user %q: %w", name, err)
 	}
 	if uid == 0 {
-		return identity{}, fmt.Errorf("user %q for the node is root: Elasticsearch must not run as root; set the scheduler's node user to another", name)
+		return Identity{}, fmt.Errorf("user %q for the node is root: Elasticsearch must not run as root; set the scheduler's node user to another", name)
 	}
 	c := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	groups, err := u.GroupIds()
 	if err != nil {
-		return identity{}, fmt.Errorf("groups of user %q: %w", name, err)
+		return Identity{}, fmt.Errorf("groups of user %q: %w", name, err)
 	}
 	for _, g := range groups {
 		if id, err := strconv.ParseUint(g, 10, 32); err == nil {
 			c.Groups = append(c.Groups, uint32(id))
 		}
 	}
-	return identity{uid: uid, gid: gid, credential: c}, nil
+	return Identity{UID: uid, GID: gid, Credential: c}, nil
 }
 
 // lookup asks the system's own resolver where the account files do not know the
@@ -87,9 +87,9 @@ const (
 	rlimInfinity = ^uint64(0)
 )
 
-// raiseLimits does what it may: where it may not, Elasticsearch's own check
+// RaiseLimits does what it may: where it may not, Elasticsearch's own check
 // says so by name.
-func raiseLimits() {
+func RaiseLimits() {
 	for _, l := range limits {
 		var r syscall.Rlimit
 		if syscall.Getrlimit(l.resource, &r) != nil {

@@ -1,4 +1,4 @@
-package node
+package host
 
 import (
 	"context"
@@ -14,13 +14,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Files at the top of a volume. The node's own data is below dataDir, so that
-// it can neither remove nor replace the two guards.
+// Files at the top of a volume that say who holds it and whose it is.
 const (
-	lockFile   = ".berth.lock"
-	markerFile = ".berth.json"
-	dataDir    = "data"
+	LockFile   = ".berth.lock"
+	MarkerFile = ".berth.json"
 )
+
+// DataDir is the folder of a volume that the workload owns. Its data is below
+// it, so that it can neither remove nor replace the two guards beside it.
+const DataDir = "data"
 
 const (
 	markerVersion = 1
@@ -29,28 +31,31 @@ const (
 	lockEvery     = 50 * time.Millisecond
 )
 
-// errVolumeBusy: another process holds the volume.
-var errVolumeBusy = errors.New("the volume is in use")
+// ErrVolumeBusy: another process holds the volume.
+var ErrVolumeBusy = errors.New("the volume is in use")
 
-// marker says whose data a volume holds.
-type marker struct {
-	Version     int    `json:"version"`
+// Marker says whose data a volume holds.
+type Marker struct {
+	Version int `json:"version"`
+	// Kind of the workload; "" = an Elasticsearch node. Cluster is the owner's
+	// name, Node the slot's, ClusterUUID the owner's own id once it is known.
+	Kind        string `json:"kind,omitempty"`
 	Cluster     string `json:"cluster"`
 	Node        string `json:"node"`
 	ClusterUUID string `json:"clusterUUID,omitempty"`
 }
 
-// volume is a volume that this process holds.
-type volume struct {
+// Volume is a volume that this process holds.
+type Volume struct {
 	dir  string
 	lock *os.File
-	mark marker
+	mark Marker
 }
 
-// openVolume locks the volume and checks that it is the node's, or empty. It
+// OpenVolume locks the volume and checks that it is the node's, or empty. It
 // waits a moment for the lock: after the executor was killed, the node that it
 // left is still being killed when the next one starts.
-func openVolume(ctx context.Context, dir string, want marker) (*volume, error) {
+func OpenVolume(ctx context.Context, dir string, want Marker) (*Volume, error) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -60,24 +65,24 @@ func openVolume(ctx context.Context, dir string, want marker) (*volume, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("volume %s is not a directory", dir)
 	}
-	path := filepath.Join(dir, lockFile)
+	path := filepath.Join(dir, LockFile)
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("volume lock: %w", err)
 	}
-	v := &volume{dir: dir, lock: lock}
+	v := &Volume{dir: dir, lock: lock}
 	if err := v.acquire(ctx); err != nil {
-		v.release()
+		v.Release()
 		return nil, err
 	}
 	if err := v.claim(want); err != nil {
-		v.release()
+		v.Release()
 		return nil, err
 	}
 	return v, nil
 }
 
-func (v *volume) acquire(ctx context.Context) error {
+func (v *Volume) acquire(ctx context.Context) error {
 	tick := time.NewTicker(lockEvery)
 	defer tick.Stop()
 	for end := time.Now().Add(lockWithin); ; {
@@ -90,7 +95,7 @@ func (v *volume) acquire(ctx context.Context) error {
 		case !errors.Is(err, unix.EWOULDBLOCK):
 			return fmt.Errorf("lock volume %s: %w", v.dir, err)
 		case time.Now().After(end):
-			return fmt.Errorf("%w: another node on this agent still holds %s; two nodes must never share a volume, so this one does not start", errVolumeBusy, v.dir)
+			return fmt.Errorf("%w: another node on this agent still holds %s; two nodes must never share a volume, so this one does not start", ErrVolumeBusy, v.dir)
 		}
 		select {
 		case <-tick.C:
@@ -102,14 +107,14 @@ func (v *volume) acquire(ctx context.Context) error {
 
 // claim reads whose the volume is, and makes an empty one ours. Whatever is
 // unclear is refused: no data is worth a guess.
-func (v *volume) claim(want marker) error {
-	path := filepath.Join(v.dir, markerFile)
+func (v *Volume) claim(want Marker) error {
+	path := filepath.Join(v.dir, MarkerFile)
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		if err := v.empty(); err != nil {
 			return err
 		}
-		v.mark = marker{Version: markerVersion, Cluster: want.Cluster, Node: want.Node}
+		v.mark = Marker{Version: markerVersion, Kind: want.Kind, Cluster: want.Cluster, Node: want.Node}
 		return v.writeMarker()
 	}
 	if err != nil {
@@ -127,7 +132,7 @@ func (v *volume) claim(want marker) error {
 	switch m := v.mark; {
 	case m.Version != markerVersion:
 		return fmt.Errorf("volume marker %s has version %d, this executor knows %d", path, m.Version, markerVersion)
-	case m.Cluster != want.Cluster || m.Node != want.Node:
+	case m.Kind != want.Kind || m.Cluster != want.Cluster || m.Node != want.Node:
 		return fmt.Errorf("volume %s belongs to node %s of cluster %s, not to node %s of cluster %s: refused",
 			v.dir, m.Node, m.Cluster, want.Node, want.Cluster)
 	case want.ClusterUUID != "" && m.ClusterUUID != "" && m.ClusterUUID != want.ClusterUUID:
@@ -138,27 +143,27 @@ func (v *volume) claim(want marker) error {
 }
 
 // empty fails when an unmarked volume holds anything that a fresh one does not.
-func (v *volume) empty() error {
+func (v *Volume) empty() error {
 	entries, err := os.ReadDir(v.dir)
 	if err != nil {
 		return fmt.Errorf("volume: %w", err)
 	}
 	for _, e := range entries {
 		// A marker that was being written when its writer died marks nothing.
-		if n := e.Name(); n != lockFile && n != "lost+found" && !strings.HasPrefix(n, markerFile+".") {
-			return fmt.Errorf("volume %s holds %q but no %s that says whose it is: refused", v.dir, n, markerFile)
+		if n := e.Name(); n != LockFile && n != "lost+found" && !strings.HasPrefix(n, MarkerFile+".") {
+			return fmt.Errorf("volume %s holds %q but no %s that says whose it is: refused", v.dir, n, MarkerFile)
 		}
 	}
 	return nil
 }
 
 // writeMarker replaces the marker whole: a crash leaves the old or the new one.
-func (v *volume) writeMarker() error {
+func (v *Volume) writeMarker() error {
 	data, err := json.Marshal(v.mark)
 	if err != nil {
 		return fmt.Errorf("volume marker: %w", err)
 	}
-	f, err := os.CreateTemp(v.dir, markerFile+".")
+	f, err := os.CreateTemp(v.dir, MarkerFile+".")
 	if err != nil {
 		return fmt.Errorf("volume marker: %w", err)
 	}
@@ -166,7 +171,7 @@ func (v *volume) writeMarker() error {
 	_, err = f.Write(append(data, '\n'))
 	err = errors.Join(err, f.Sync(), f.Close())
 	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(v.dir, markerFile))
+		err = os.Rename(f.Name(), filepath.Join(v.dir, MarkerFile))
 	}
 	if err == nil {
 		err = syncDir(v.dir)
@@ -185,9 +190,9 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// remember records the cluster's uuid once the node has joined it. A different
+// Remember records the cluster's uuid once the node has joined it. A different
 // uuid on record is an error and stays: it is the evidence.
-func (v *volume) remember(uuid string) error {
+func (v *Volume) Remember(uuid string) error {
 	if v.mark.ClusterUUID == uuid {
 		return nil
 	}
@@ -203,6 +208,13 @@ func (v *volume) remember(uuid string) error {
 	return nil
 }
 
-// release gives up this process's hold. The lock goes when the node, which
+// Lock is the open file that holds the lock. A process that inherits it keeps
+// the volume until it is gone, whatever becomes of this process.
+func (v *Volume) Lock() *os.File { return v.lock }
+
+// ClusterUUID is what the volume remembers of its owner's id, or "".
+func (v *Volume) ClusterUUID() string { return v.mark.ClusterUUID }
+
+// Release gives up this process's hold. The lock goes when the node, which
 // inherited it, is gone too.
-func (v *volume) release() { _ = v.lock.Close() }
+func (v *Volume) Release() { _ = v.lock.Close() }
