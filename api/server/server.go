@@ -21,6 +21,8 @@ type Options struct {
 	Queries   Queries
 	Events    EventSource
 	Artifacts Artifacts // nil: every artifact is unknown
+	// Spark; nil: this Berth runs no Spark applications.
+	Spark *Spark
 
 	// Validation judges specs. Its first Mesos role is given to specs that
 	// name none.
@@ -113,6 +115,9 @@ type Server struct {
 func New(o Options) (*Server, error) {
 	if o.Commands == nil || o.Queries == nil || o.Events == nil {
 		return nil, errors.New("api/server: Commands, Queries and Events are needed")
+	}
+	if o.Spark != nil && (o.Spark.Commands == nil || o.Spark.Queries == nil || o.Spark.Drivers == nil) {
+		return nil, errors.New("api/server: Spark needs Commands, Queries and Drivers")
 	}
 	if o.Auth == nil {
 		o.Auth = Anonymous{}

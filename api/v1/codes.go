@@ -28,6 +28,10 @@ const (
 	CodeUnavailable        = "unavailable"          // 503: the state store or Mesos is away
 	CodeTimeout            = "timeout"              // 504: no answer in time; repeating is safe
 	CodeInternal           = "internal"             // 500
+	CodeSparkProtocol      = "spark.protocol"       // 400: a version of the driver protocol that Berth does not speak
+	CodeSparkUnknown       = "spark.unknown"        // 404: a driver's call about an application that is not known
+	CodeSparkSuperseded    = "spark.superseded"     // 409: a driver's call about an attempt that is not the current one
+	CodeSparkEnded         = "spark.ended"          // 410: a driver's call about an application that is to end, or has
 )
 
 // NewProblem builds a problem document; its type is a URN of the code.
@@ -73,4 +77,31 @@ func ProblemSpecInvalid(fields []FieldError) *Problem {
 	p := NewProblem(422, CodeSpecInvalid, "the cluster's spec is not valid", "nothing was changed")
 	p.Fields = fields
 	return p
+}
+
+// ProblemSparkProtocol refuses a driver whose backend speaks another version of
+// the protocol.
+func ProblemSparkProtocol(got int) *Problem {
+	p := NewProblem(400, CodeSparkProtocol, "the protocol's version is not spoken here",
+		fmt.Sprintf("the driver speaks version %d, this Berth version %d: give the driver the backend of this Berth", got, SparkProtocol))
+	p.Supported = []int{SparkProtocol}
+	return p
+}
+
+// ProblemSparkUnknown makes a driver register anew.
+func ProblemSparkUnknown(appID string) *Problem {
+	return NewProblem(404, CodeSparkUnknown, "no such application", fmt.Sprintf("no driver has registered for application %q", clip(appID)))
+}
+
+// ProblemSparkSuperseded makes a driver end at once: attempt is not the one that
+// owns the application.
+func ProblemSparkSuperseded(appID string, attempt, current int64) *Problem {
+	return NewProblem(409, CodeSparkSuperseded, "another attempt owns the application",
+		fmt.Sprintf("attempt %d of application %q is not its current one, %d", attempt, clip(appID), current))
+}
+
+// ProblemSparkEnded makes a driver end in order; why is what the operator or
+// Berth decided.
+func ProblemSparkEnded(appID, why string) *Problem {
+	return NewProblem(410, CodeSparkEnded, "the application is to end", fmt.Sprintf("application %q: %s", clip(appID), why))
 }

@@ -13,6 +13,8 @@ type Problem struct {
 	Code string `json:"code"`
 	// Fields name what is wrong in the request's body, by JSON path.
 	Fields []FieldError `json:"fields,omitempty"`
+	// Supported goes with spark.protocol: the versions that are spoken.
+	Supported []int `json:"supported,omitempty"`
 }
 
 // FieldError is one wrong field.
