@@ -19,6 +19,7 @@ const (
 	PhaseAnswering = "answering" // HTTP answers, but the node has no master (yet, or any more)
 	PhaseJoined    = "joined"    // HTTP answers and the node is in its cluster
 	PhaseSilent    = "silent"    // it had joined, and now HTTP does not answer
+	PhaseRunning   = "running"   // the process of a Spark driver or executor runs
 	PhaseStopping  = "stopping"  // asked to stop, not yet gone
 	PhaseExited    = "exited"    // the process group is gone
 )
@@ -67,6 +68,10 @@ func (l Launch) Validate() error {
 		return errors.New("launch document: kind is elasticsearch but the field elasticsearch is missing")
 	case l.Kind == KindElasticsearch:
 		return l.Elasticsearch.validate()
+	case (l.Kind == KindSparkDriver || l.Kind == KindSparkExecutor) && l.Spark == nil:
+		return fmt.Errorf("launch document: kind is %s but the field spark is missing", l.Kind)
+	case l.Kind == KindSparkDriver || l.Kind == KindSparkExecutor:
+		return l.Spark.validate(l.Kind)
 	case l.Kind == "":
 		return errors.New("launch document: kind is empty")
 	}
@@ -111,10 +116,15 @@ func (e *Elasticsearch) validate() error {
 		}
 		return nil
 	}
-	if path.IsAbs(e.DataPath) || e.DataPath != path.Clean(e.DataPath) || e.DataPath == "." || strings.HasPrefix(e.DataPath, "..") {
+	if !belowSandbox(e.DataPath) {
 		return bad("dataPath", fmt.Sprintf("is %q, not a path below the sandbox", e.DataPath))
 	}
 	return nil
+}
+
+// belowSandbox says whether a path is a plain one below the sandbox.
+func belowSandbox(p string) bool {
+	return !path.IsAbs(p) && p == path.Clean(p) && p != "." && !strings.HasPrefix(p, "..")
 }
 
 // Stateful says whether the node keeps shards or cluster state.

@@ -1,5 +1,10 @@
 package executor
 
+import (
+	"fmt"
+	"path"
+)
+
 // The kinds of Launch that run parts of a Spark application.
 const (
 	KindSparkDriver   = "spark-driver"
@@ -62,4 +67,68 @@ type SparkExecutor struct {
 	JavaOptions []string `json:"javaOptions,omitempty"`
 	ClassPath   []string `json:"classPath,omitempty"`
 	LibraryPath []string `json:"libraryPath,omitempty"`
+}
+
+func (s *Spark) validate(kind string) error {
+	bad := func(field, why string) error {
+		return fmt.Errorf("launch document: spark.%s %s", field, why)
+	}
+	for _, f := range []struct{ name, value string }{
+		{"version", s.Version}, {"application", s.Application}, {"appId", s.AppID}, {"address", s.Address},
+	} {
+		if f.value == "" {
+			return bad(f.name, "is empty")
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value int64
+	}{{"attemptId", s.AttemptID}, {"milliCPUs", s.MilliCPUs}, {"memoryMiB", s.MemoryMiB}, {"heapMiB", s.HeapMiB}} {
+		if f.value <= 0 {
+			return bad(f.name, fmt.Sprintf("is %d, not above 0", f.value))
+		}
+	}
+	if s.HeapMiB >= s.MemoryMiB {
+		return bad("heapMiB", fmt.Sprintf("is %d, not below memoryMiB (%d)", s.HeapMiB, s.MemoryMiB))
+	}
+	if kind == KindSparkExecutor {
+		return s.validateExecutor(bad)
+	}
+	return s.validateDriver(bad)
+}
+
+func (s *Spark) validateDriver(bad func(field, why string) error) error {
+	d := s.Driver
+	switch {
+	case d == nil || s.Executor != nil:
+		return bad("driver", "must be the only part of a launch of kind "+KindSparkDriver)
+	case len(d.Schedulers) == 0:
+		return bad("driver.schedulers", "is empty")
+	case d.Token == "":
+		return bad("driver.token", "is empty")
+	case d.Plugin == "" || d.Plugin != path.Base(d.Plugin):
+		return bad("driver.plugin", fmt.Sprintf("is %q, not a file of the sandbox", d.Plugin))
+	case d.AppResource == "":
+		return bad("driver.appResource", "is empty")
+	case d.CheckpointPath != "" && !belowSandbox(d.CheckpointPath):
+		return bad("driver.checkpointPath", fmt.Sprintf("is %q, not a path below the sandbox", d.CheckpointPath))
+	}
+	return nil
+}
+
+func (s *Spark) validateExecutor(bad func(field, why string) error) error {
+	e := s.Executor
+	switch {
+	case e == nil || s.Driver != nil:
+		return bad("executor", "must be the only part of a launch of kind "+KindSparkExecutor)
+	case e.ID <= 0:
+		return bad("executor.id", fmt.Sprintf("is %d, not above 0", e.ID))
+	case e.DriverURL == "":
+		return bad("executor.driverUrl", "is empty")
+	case e.Cores <= 0:
+		return bad("executor.cores", fmt.Sprintf("is %d, not above 0", e.Cores))
+	case e.ProfileID < 0:
+		return bad("executor.profileId", fmt.Sprintf("is %d, below 0", e.ProfileID))
+	}
+	return nil
 }

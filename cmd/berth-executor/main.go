@@ -22,6 +22,7 @@ import (
 	"github.com/berthdata/berth/executor/agent"
 	"github.com/berthdata/berth/executor/node"
 	"github.com/berthdata/berth/executor/process"
+	"github.com/berthdata/berth/executor/spark"
 	"github.com/berthdata/berth/executor/workload"
 )
 
@@ -67,8 +68,12 @@ func serve() error {
 	log.Info("berth-executor", zap.String("version", version), zap.String("executor", config.ExecutorID))
 	return agent.Run(ctx, agent.Options{
 		Config: config,
-		Kinds:  map[string]workload.New{executor.KindElasticsearch: node.New},
-		Log:    log,
+		Kinds: map[string]workload.New{
+			executor.KindElasticsearch: node.New,
+			executor.KindSparkDriver:   spark.New,
+			executor.KindSparkExecutor: spark.New,
+		},
+		Log: log,
 	})
 }
 

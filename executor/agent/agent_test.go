@@ -150,6 +150,27 @@ func phases(updates []mesos.TaskStatus) (out []string) {
 	return out
 }
 
+// Work that is done is no failure; who was asked to stop was killed all the same.
+func TestFinishedWork(t *testing.T) {
+	done := workload.Exit{Finished: true, Message: "done", Report: executor.Report{Phase: executor.PhaseExited}}
+	for _, killed := range []bool{false, true} {
+		r := newRunner()
+		r.stubborn = true
+		g := start(t, nil, r)
+		g.launch()
+		want := "TASK_FINISHED exited"
+		if killed {
+			g.agent.Kill(taskID, -1)
+			<-r.graces
+			want = "TASK_KILLED exited"
+		}
+		r.exit <- done
+		assert.NoError(t, g.left())
+		updates := phases(g.agent.Updates())
+		assert.Equal(t, want, updates[len(updates)-1])
+	}
+}
+
 func TestLifeOfATask(t *testing.T) {
 	g := start(t, nil)
 	g.launch()

@@ -152,16 +152,18 @@ func (a *agent) running(calls context.Context, s workload.Status) {
 	a.push(calls, a.withReport(u, s.Report))
 }
 
-// exited reports the end of the task. A node that ends by itself has failed,
-// with whatever exit code: nobody asked it to.
+// exited reports the end of the task.
 func (a *agent) exited(calls context.Context, x workload.Exit) {
 	a.drainStatuses(calls)
 	t := a.task
 	t.ended = true
 	t.kill()
 	state := mesos.TASK_FAILED
-	if t.killed {
+	switch {
+	case t.killed:
 		state = mesos.TASK_KILLED
+	case x.Finished:
+		state = mesos.TASK_FINISHED
 	}
 	a.log.Info("ended", zap.Stringer("state", state), zap.String("message", x.Message))
 	u := a.status(t.info.TaskID, state, x.Message)

@@ -100,10 +100,10 @@ func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exi
 	exit, lines := proc.Exit(), proc.Tail().Lines()
 	r := executor.Report{Phase: executor.PhaseExited, ExitCode: exit.Code, Signal: exit.Signal}
 	if !n.asked() {
-		r.Cause = likelyCause(lines, exit)
-		return workload.Exit{Report: r, Message: epitaph(n.es.NodeName, exit, r.Cause, lines)}
+		r.Cause = process.LikelyCause(causes, lines, exit)
+		return workload.Exit{Report: r, Message: process.Epitaph("node "+n.es.NodeName, exit, r.Cause, lines)}
 	}
-	return workload.Exit{Report: r, Message: epitaph(n.es.NodeName, exit, "", nil)}
+	return workload.Exit{Report: r, Message: process.Epitaph("node "+n.es.NodeName, exit, "", nil)}
 }
 
 // attend watches the process until its group is gone.
@@ -140,8 +140,8 @@ func (n *Node) asked() bool {
 func (n *Node) failed(err error) workload.Exit {
 	message := fmt.Sprintf("node %s could not be started: %v", n.es.NodeName, err)
 	return workload.Exit{
-		Report:  executor.Report{Phase: executor.PhaseExited, Cause: clip(err.Error(), causeSize)},
-		Message: clip(message, messageSize),
+		Report:  executor.Report{Phase: executor.PhaseExited, Cause: process.Clip(err.Error(), process.CauseSize)},
+		Message: process.Clip(message, process.MessageSize),
 	}
 }
 

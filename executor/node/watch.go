@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/berthdata/berth/executor"
@@ -101,12 +100,4 @@ func (n *Node) watch(ctx context.Context, v *host.Volume, emit func(workload.Sta
 			timer.Reset(n.pace.joining)
 		}
 	}
-}
-
-// lived is a duration for people.
-func lived(d time.Duration) string {
-	if d < time.Minute {
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	}
-	return d.Round(time.Second).String()
 }

@@ -90,26 +90,26 @@ func TestLikelyCause(t *testing.T) {
 		{"anything", "[2020][ERROR][o.e.b.Bootstrap] something", "something"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			cause := likelyCause(strings.Split(tc.log, "\n"), process.Exit{Code: 1})
+			cause := process.LikelyCause(causes, strings.Split(tc.log, "\n"), process.Exit{Code: 1})
 			assert.Contains(t, cause, tc.says)
 			assert.NotContains(t, cause, "\n", "one line")
 		})
 	}
-	assert.Empty(t, likelyCause([]string{"[INFO] started"}, process.Exit{Code: 1}))
-	assert.Contains(t, likelyCause(nil, process.Exit{Signal: "SIGKILL"}), "memory limit")
-	assert.Empty(t, likelyCause(nil, process.Exit{Signal: "SIGKILL", Forced: true}), "that was us")
+	assert.Empty(t, process.LikelyCause(causes, []string{"[INFO] started"}, process.Exit{Code: 1}))
+	assert.Contains(t, process.LikelyCause(causes, nil, process.Exit{Signal: "SIGKILL"}), "memory limit")
+	assert.Empty(t, process.LikelyCause(causes, nil, process.Exit{Signal: "SIGKILL", Forced: true}), "that was us")
 }
 
 func TestEpitaphIsBounded(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		lines := rapid.SliceOf(rapid.OneOf(rapid.String(), rapid.StringN(0, 3000, -1))).Draw(t, "lines")
 		exit := process.Exit{Code: 1}
-		cause := likelyCause(lines, exit)
-		m := epitaph("n", exit, cause, lines)
-		require.LessOrEqual(t, len(m), messageSize)
-		require.LessOrEqual(t, len(cause), causeSize)
+		cause := process.LikelyCause(causes, lines, exit)
+		m := process.Epitaph("n", exit, cause, lines)
+		require.LessOrEqual(t, len(m), process.MessageSize)
+		require.LessOrEqual(t, len(cause), process.CauseSize)
 		require.True(t, utf8.ValidString(m))
 	})
-	m := epitaph("c-data-0", process.Exit{Code: 78}, "why", []string{"a", "b"})
+	m := process.Epitaph("node c-data-0", process.Exit{Code: 78}, "why", []string{"a", "b"})
 	assert.Equal(t, "node c-data-0 exited with code 78 after 0.0 s: why\nlast lines of its log:\na\nb", m)
 }

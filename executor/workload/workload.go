@@ -20,8 +20,11 @@ type Status struct {
 
 // Exit is the end of a workload: no process of it is left.
 type Exit struct {
-	Report  executor.Report
-	Message string // for people
+	// Finished: it has done its work. Otherwise an end that nobody asked for is
+	// a failure, with whatever exit code.
+	Finished bool
+	Report   executor.Report
+	Message  string // for people
 }
 
 // Runner runs one task once.
