@@ -49,7 +49,7 @@ func majorVersion(version string) (int, error) {
 	first, _, _ := strings.Cut(version, ".")
 	major, err := strconv.Atoi(first)
 	if err != nil || javaChoices[major] == nil {
-		return 0, fmt.Errorf("Spark version %q: 3.x and 4.x are supported", version)
+		return 0, fmt.Errorf("version %q of Spark: 3.x and 4.x are supported", version)
 	}
 	return major, nil
 }
