@@ -9,7 +9,8 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 WORKLOAD ?= w-10k-10k
 FUZZTIME ?= 20s
-SEEDS ?= 1-200
+# How many fresh seeds of the simulator make test plays, and without SEED and SEEDS make sim.
+FRESH ?= 2000
 
 .PHONY: all
 all: build
@@ -35,7 +36,8 @@ demo-check: setup ## the demo without a person: exit code 0 or 1
 	$(GO) run ./test/cmd/demo -check
 
 .PHONY: test
-test: setup build ## the whole suite with the race detector, on real systems
+test: setup build ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
+	$(GO) run ./test/cmd/sim -fresh $(FRESH)
 	BERTH_TEST_REQUIRE_REAL=1 $(GO) test -race -count=1 -timeout 20m -p 2 ./...
 
 .PHONY: test-short
@@ -61,8 +63,12 @@ fuzz: ## every fuzz target for FUZZTIME
 	done
 
 .PHONY: sim
-sim: ## the simulator: SEED=n with a trace, or SEEDS=from-to
-	$(GO) run ./test/cmd/sim $(if $(SEED),-seed $(SEED) -trace,-seeds $(SEEDS))
+sim: ## the simulator: SEED=n with a trace (ITEMS=3,9 only these of it), SEEDS=from-to, or FRESH seeds
+	$(GO) run ./test/cmd/sim $(if $(SEED),-seed $(SEED) -trace $(if $(ITEMS),-items $(ITEMS)),$(if $(SEEDS),-seeds $(SEEDS),-fresh $(FRESH)))
+
+.PHONY: mutate
+mutate: ## check the simulator: break the core in known ways, and see that it notices each
+	$(GO) run ./test/cmd/sim/mutate
 
 .PHONY: bench-placement
 bench-placement: ## placements per second: WORKLOAD=file.json or a standard name

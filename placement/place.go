@@ -5,8 +5,7 @@ import "github.com/berthdata/berth/volumes"
 // Outcome is where a slot goes.
 type Outcome struct {
 	Placed bool
-	// NodeID is the agent. It differs from Request.Bound when the slot's
-	// volume was seen on an agent with another id.
+	// NodeID is the agent: Request.Bound, if there is one.
 	NodeID  string
 	Machine string
 	// Own says that the agent holds reserved resources of this slot.

@@ -239,11 +239,12 @@ func TestBoundSlots(t *testing.T) {
 	s := spaceOf(host(t, "a1", ""), host(t, "a2", ""))
 	assert.Equal(t, []string{"a2", ""}, places(s, request("x", bound("a2")), request("y", bound("a9"))))
 
-	t.Run("the volume under a new agent id", func(t *testing.T) {
-		s := spaceOf(host(t, "a1", ""), host(t, "new", "", volume("s", 100)))
+	t.Run("its volume on another agent may be a copy", func(t *testing.T) {
+		s := spaceOf(host(t, "a1", ""), host(t, "old", ""), host(t, "new", "", volume("s", 100)))
 		r := request("s", bound("old"), needing(func(n *volumes.Need) { n.Expect.Volume = true }))
-		assert.Equal(t, 1, s.Explain(r).Fitting)
-		assert.Equal(t, "new", s.Place(r).NodeID)
+		assert.Equal(t, 0, s.Explain(r).Fitting)
+		assert.Equal(t, []string{""}, places(s, r))
+		assert.Equal(t, []string{"old"}, places(s, request("s", bound("old"))))
 	})
 	t.Run("the volume on record is not shown", func(t *testing.T) {
 		s := spaceOf(host(t, "a1", ""))

@@ -74,7 +74,7 @@ func (n *naive) feasible(a ask, x *naiveNode) bool {
 		return false
 	case a.max > 0 && n.members[a.group][x.machine] >= a.max:
 		return false
-	case home && !h.volume, !home && a.bound != "" && a.bound != x.id:
+	case a.bound != "" && a.bound != x.id, a.bound == "" && home && !h.volume:
 		return false
 	case a.expectVolume && !h.volume:
 		return false

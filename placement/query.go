@@ -10,10 +10,11 @@ import (
 type query struct {
 	Request
 	limits []*group // of Request.Limits, in order
-	// home are the nodes that show the slot's own volume. When there are any,
-	// no other node will do: elsewhere the slot would start without its data.
+	// home are the nodes that show the volume of a slot that is not bound. When
+	// there are any, no other node will do: elsewhere it would start without its
+	// data.
 	home []int32
-	// own are all nodes to be tried before others: home, the bound agent, and
+	// own are all nodes to be tried before others: the bound agent; or home, and
 	// those with a reservation under the slot's label.
 	own []int32
 }
@@ -26,19 +27,19 @@ func (s *Space) query(r Request) query {
 			q.limits[i] = s.groupOf(l.Group)
 		}
 	}
+	if r.Bound != "" {
+		if i, ok := s.byID[nodeKey{r.Bound, r.Identity.Role}]; ok {
+			q.own = append(q.own, i)
+		}
+		return q
+	}
 	labelled := s.owners[r.Identity.Label]
 	for _, i := range labelled {
 		if n := &s.nodes[i]; n.Pool.HoldsVolume(r.Identity) {
 			q.home = append(q.home, i)
 		}
 	}
-	if len(labelled) == 0 && r.Bound == "" {
-		return q
-	}
-	// The bound agent first, then where the volume is, then the rest.
-	if i, ok := s.byID[nodeKey{r.Bound, r.Identity.Role}]; ok && r.Bound != "" {
-		q.own = append(q.own, i)
-	}
+	// Where the volume is comes first, then the rest.
 	q.own = append(q.own, q.home...)
 	q.own = append(q.own, labelled...)
 	return q
@@ -127,9 +128,10 @@ func (q *query) current(i int32, n *node, all *rejections) bool {
 	return ok && fit.OK()
 }
 
-// bindingHolds: a bound slot runs on its agent, or where its volume is seen,
-// which is the same agent under a new id (Mesos rule 48); and a slot whose
-// volume is seen runs nowhere else.
+// bindingHolds: a bound slot runs on its agent and nowhere else, since what another
+// one shows of it may be a copy; the scheduler binds it anew when its agent comes
+// back under another id (Mesos rule 48). One that is not bound goes where its
+// volume is seen.
 func (q *query) bindingHolds(i int32, n *node) bool {
 	if len(q.home) > 0 {
 		return slices.Contains(q.home, i)

@@ -205,6 +205,15 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	if old := c.agents[s.Bind.AgentID]; h.Volume == nil && (s.Bind.Volume == state.KnownYes || old != nil && old.active) {
 		return
 	}
+	if !c.mayFollow(a, s) {
+		if s.elsewhere == a.id {
+			s.elsewhere = ""
+		}
+		if !offered {
+			c.why("volume %s is on agent %s (%s) while its node is bound to agent %s on %s: another machine's volume may be a copy and is not followed", s.ID, a.id, a.hostname, s.Bind.AgentID, s.Bind.Hostname)
+		}
+		return
+	}
 	if !offered {
 		// Only seen: an offer must show that nothing uses it, so ask for one.
 		if s.elsewhere != a.id {
@@ -227,7 +236,11 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 		s.Task.Message = "its agent came back under a new id without it"
 	}
 	old := s.Bind
-	c.publish("NodeRebound", s.Owner, s.Name, "volume %s is back on %s under agent id %s (was %s): the node returns in place", s.ID, a.hostname, a.id, old.AgentID)
+	then := "the node returns in place"
+	if s.Want != state.WantRun {
+		then = "it is kept"
+	}
+	c.publish("NodeRebound", s.Owner, s.Name, "volume %s is back on %s under agent id %s (was %s): %s", s.ID, a.hostname, a.id, old.AgentID, then)
 	s.Bind = c.binding(a)
 	s.Bind.Reserved, s.Bind.Volume = state.KnownYes, state.KnownYes
 	if h.Volume == nil {
@@ -242,6 +255,20 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 		s.Want, s.RetainUntil, s.Order = state.WantRetain, c.now.Add(c.cfg.Retention), nil
 	}
 	c.touch(s)
+}
+
+// mayFollow reports whether a slot may go to an agent that shows what it holds.
+// On its own machine it may: the volume's lock keeps two nodes off it. What shows
+// on another machine may be a copy, of a restored image or a cloned disk, while
+// the node runs on where it was; and the host rule was never asked. So a node that
+// is to run stays, and an operator who did move the disks declares the old agent
+// gone. What is only kept follows once the old agent is not there any more.
+func (c *Core) mayFollow(a *agent, s *slot) bool {
+	b := s.Bind
+	if a.hostname == b.Hostname || a.address == b.Address || c.cfg.MachineAttribute != "" && a.machine == b.Machine {
+		return true
+	}
+	return s.Want != state.WantRun && !s.live() && c.observedAt.After(c.subscribedAt) && c.agents[b.AgentID] == nil
 }
 
 // mayBeDestroyed reports whether a DESTROY that was sent may still be carried

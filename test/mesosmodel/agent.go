@@ -46,8 +46,14 @@ type agentOp struct {
 
 func (a *agent) unlink() { a.gen++; a.linked, a.ready = false, false }
 
-// latency is the time that a message takes.
-func (m *Model) latency() time.Duration { return m.between(time.Millisecond, 50*time.Millisecond) }
+// latency is the time that a message to or from an agent takes.
+func (m *Model) latency(a *agent) time.Duration {
+	d := m.between(time.Millisecond, 50*time.Millisecond)
+	if lag := a.machine.Lag; lag > 0 {
+		d += m.between(0, lag)
+	}
+	return d
+}
 
 // down sends a message to an agent; it is lost when the link breaks.
 func (m *Model) down(id string, do func(a *agent)) {
@@ -56,7 +62,7 @@ func (m *Model) down(id string, do func(a *agent)) {
 		return
 	}
 	gen := a.gen
-	a.toAgent = later(a.toAgent, m.now.Add(m.latency()))
+	a.toAgent = later(a.toAgent, m.now.Add(m.latency(a)))
 	m.at(a.toAgent, func() {
 		if a.gen == gen && a.up {
 			do(a)
@@ -70,7 +76,7 @@ func (m *Model) upward(a *agent, do func(ms *master)) {
 		return
 	}
 	gen, ms := a.gen, m.master
-	a.toMaster = later(a.toMaster, m.now.Add(m.latency()))
+	a.toMaster = later(a.toMaster, m.now.Add(m.latency(a)))
 	m.at(a.toMaster, func() {
 		if a.gen == gen && m.master == ms {
 			do(ms)

@@ -20,6 +20,8 @@ type Machine struct {
 
 	agent     *agent // the newest agent process's identity; nil before the first
 	reachable bool   // the network between it and the master works
+	// Lag is how much longer messages between it and the master take, at most.
+	Lag time.Duration
 }
 
 // Volume is one persistent volume with the data on it.
@@ -251,6 +253,32 @@ func (m *Model) pingsFail(a *agent) {
 // Crash ends a container's process by itself.
 func (m *Model) Crash(c *Container, message string) {
 	m.end(c, mesos.TASK_FAILED, 0, message)
+}
+
+// LoseExecutor ends an executor, and its node with it, before it could say anything:
+// the agent says what became of the task.
+func (m *Model) LoseExecutor(c *Container) {
+	m.end(c, mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "the executor terminated with signal 9")
+}
+
+// CopyDisks adds a host with a copy of another one's disks, as from a restored
+// image: the same reservations and volumes with the same data, under an agent id
+// of its own.
+func (m *Model) CopyDisks(from *Machine, hostname, address string, attributes []mesos.Attribute) *Machine {
+	h := m.AddMachine(hostname, address, attributes, from.total.resources())
+	for id, v := range from.volumes {
+		h.volumes[id] = &Volume{ID: id, Data: v.Data, Marker: v.Marker}
+	}
+	m.trace("%s: has a copy of the disks of %s", h, from)
+	return h
+}
+
+// MachineOf is the host of an agent id, nil of an unknown one.
+func (m *Model) MachineOf(agentID string) *Machine {
+	if a := m.agents[agentID]; a != nil {
+		return a.machine
+	}
+	return nil
 }
 
 func (m *Model) endAll(h *Machine) {

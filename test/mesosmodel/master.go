@@ -200,7 +200,7 @@ func (m *Model) MarkGone(id string) {
 	if ms.agents[id] != nil {
 		a := m.agents[id]
 		if a.ready {
-			m.after(m.latency(), func() { m.shutdownAgent(a) })
+			m.after(m.latency(a), func() { m.shutdownAgent(a) })
 		}
 		m.removeAgent(ms, id, mesos.TASK_GONE_BY_OPERATOR, mesos.REASON_AGENT_REMOVED_BY_OPERATOR)
 		return

@@ -19,9 +19,23 @@ type checks struct {
 	w *World
 	// starts are the times at which each slot's last processes started.
 	starts map[string][]time.Time
+	// copied are the labels that two machines have, since disks were copied: only
+	// a person can say which one is to go.
+	copied map[string]bool
 }
 
-func newChecks(w *World) *checks { return &checks{w: w, starts: map[string][]time.Time{}} }
+func newChecks(w *World) *checks {
+	return &checks{w: w, starts: map[string][]time.Time{}, copied: map[string]bool{}}
+}
+
+// copy is called when a machine's disks are copied.
+func (c *checks) copy(h *mesosmodel.Machine) {
+	for _, r := range h.Total() {
+		if label := slotLabel(&r); label != "" {
+			c.copied[label] = true
+		}
+	}
+}
 
 // maxStarts is how often one slot may start within a minute: back-off doubles
 // from a second, so that fewer than this many fit in.
@@ -56,7 +70,9 @@ func (c *checks) leaves(p *process, call *sched.Call) {
 	case sched.Call_ACKNOWLEDGE:
 		c.acknowledged(call.GetAcknowledge())
 	case sched.Call_KILL:
-		c.kill(call.GetKill().TaskID.Value)
+		if c.w.model.Connected(p.stream) { // of another subscription it does nothing
+			c.kill(call.GetKill().TaskID.Value)
+		}
 	}
 	if id := c.w.store.framework.ID; id == "" && call.Type != sched.Call_SUPPRESS {
 		c.w.fail("framework id", "%s leaves process %d before the framework id is durable", call.Type, p.n)

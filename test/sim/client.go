@@ -51,6 +51,17 @@ type request struct {
 	retain time.Duration
 }
 
+func (r *request) String() string {
+	text := r.name
+	for _, set := range r.spec.Spec.NodeSets {
+		text += fmt.Sprintf(" %s=%d", set.Name, set.Count)
+	}
+	if n := r.spec.Spec.Replicas; n != nil {
+		text += fmt.Sprintf(" replicas=%d", *n)
+	}
+	return text
+}
+
 func newClient(w *World) *client {
 	return &client{w: w, known: map[string]*belief{}, ordered: map[string]int{}, restored: map[string]int{}}
 }
@@ -133,6 +144,7 @@ func (c *client) ask(r *request, ev func(scheduler.ReplyID) scheduler.Event) {
 	}
 	c.seq++
 	r.seq = c.seq
+	c.w.detail("%s", r)
 	if r.kind == reqPut || r.kind == reqDelete {
 		b := c.belief(r.name)
 		b.open = append(b.open, r)

@@ -134,6 +134,7 @@ func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
 		x := byLabel[label]
 		s, ok := c.w.store.slots[label]
 		switch {
+		case c.copied[label] && (!ok || s.Bind == nil || s.Bind.AgentID != h.AgentID()):
 		case !ok && c.givenUp(h, label):
 		case !ok:
 			say("LEAK: %s has %+v reserved under %q, which no record knows", h, *x, label)

@@ -1,8 +1,12 @@
 package sim
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
+
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
 
 	"github.com/berthdata/berth/test/mesosmodel"
 )
@@ -12,14 +16,48 @@ type faults struct {
 	w           *World
 	rescindTill time.Time
 	quota       int
+	// armed are items that wait for their moment.
+	armed []Item
+	// copies counts the hosts with a copy of another's disks.
+	copies int
 }
 
-// do carries out one item. What it needs to draw, it draws from its own source.
-func (w *World) do(i int, it Item) {
+// due carries an item out, or has it wait for its moment.
+func (w *World) due(it Item) {
+	if it.On != "" && !w.quiet {
+		w.faults.armed = append(w.faults.armed, it)
+		return
+	}
+	w.do(it, "")
+}
+
+// meet says that a moment has come, on an agent. One item that waits for it
+// happens: at once, within some messages, or a little later.
+func (w *World) meet(m moment, agentID string) {
+	f := w.faults
+	i := slices.IndexFunc(f.armed, func(it Item) bool { return it.On == m })
+	if i < 0 || w.quiet {
+		return
+	}
+	it := f.armed[i]
+	f.armed = slices.Delete(f.armed, i, i+1)
+	r := source(it.Seed, 8)
+	soon := []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, 4 * time.Second}[r.IntN(4)]
+	if soon == 0 || it.Kind == "call lost" {
+		w.do(it, agentID)
+		return
+	}
+	w.after(between(r, 0, soon), func() { w.do(it, agentID) })
+}
+
+// do carries out one item, on an agent if it has come to one. What it needs to
+// draw, it draws from its own source.
+func (w *World) do(it Item, agentID string) {
 	if w.quiet {
 		return
 	}
-	w.tracef("ITEM %d: %s", i, it)
+	w.tracef("ITEM %s", it)
+	w.item = it.N
 	r := source(it.Seed, 6)
 	f := w.faults
 	until := w.now.Add(it.For)
@@ -38,6 +76,10 @@ func (w *World) do(i int, it Item) {
 		if w.leader != nil {
 			w.leader.pause(time.Second + it.For)
 		}
+	case "session expires":
+		f.expire(r)
+	case "call lost":
+		w.net.dropNext = true
 	case "connection lost":
 		w.model.DropConnection()
 	case "store slow":
@@ -48,6 +90,8 @@ func (w *World) do(i int, it Item) {
 		w.store.lossyUntil = until
 	case "calls lost":
 		w.net.lossUntil = until
+	case "calls late":
+		w.net.lateUntil = until
 	case "events jitter":
 		w.net.jitterUntil = until
 	case "operator API away":
@@ -72,9 +116,11 @@ func (w *World) do(i int, it Item) {
 		w.model.FailMaster()
 		w.after(time.Minute, func() { w.model.Knobs().Slow = 0 })
 	case "node crashes always":
-		f.crashLoop(it.For, r)
+		f.container(r, "", func(c *mesosmodel.Container) { f.crashLoop(c, it.For) })
 	case "node crashes":
-		f.container(r, func(c *mesosmodel.Container) { w.model.Crash(c, "exit code 137") })
+		f.container(r, agentID, func(c *mesosmodel.Container) { w.model.Crash(c, "exit code 137") })
+	case "executor lost":
+		f.container(r, agentID, w.model.LoseExecutor)
 	case "Elasticsearch late":
 		w.nodes.lateUntil = until
 	case "Elasticsearch wrong":
@@ -82,8 +128,26 @@ func (w *World) do(i int, it Item) {
 	case "Elasticsearch mute":
 		w.nodes.muteUntil = until
 	default:
-		f.machine(it, r)
+		f.machine(it, r, agentID)
 	}
+}
+
+// expire ends the leader's session while the process goes on: another one leads
+// at once, and this one sees it a little later.
+func (f *faults) expire(r *rand.Rand) {
+	p, w := f.w.leader, f.w
+	if p == nil {
+		return
+	}
+	w.detail("process %d: its session has ended, it does not know yet", p.n)
+	p.notices = r.IntN(12)
+	w.leader = nil
+	w.elect(0)
+	w.after(between(r, 0, 10*time.Second), func() {
+		if !p.paused {
+			p.stepDown("its lease has ended")
+		}
+	})
 }
 
 // crash has the leader die at a drawn point.
@@ -91,7 +155,7 @@ func (f *faults) crash(r *rand.Rand) {
 	if p := f.w.leader; p != nil {
 		point := []crashPoint{crashStep, crashCommit, crashEffects, crashEffects}[r.IntN(4)]
 		p.crash = &crashPlan{point: point, n: r.IntN(12)}
-		f.w.tracef("process %d will die %s (%d)", p.n, point, p.crash.n)
+		f.w.detail("process %d will die %s (after %d more)", p.n, point, p.crash.n)
 	}
 }
 
@@ -122,41 +186,54 @@ func (f *faults) limit(d time.Duration, r *rand.Rand) {
 	})
 }
 
-func (f *faults) crashLoop(d time.Duration, r *rand.Rand) {
-	f.container(r, func(c *mesosmodel.Container) {
-		name := c.Task.Name
-		f.w.nodes.crashing[name] = true
-		f.w.model.Crash(c, "exit code 1: a setting is wrong")
-		f.w.after(d, func() { delete(f.w.nodes.crashing, name) })
-	})
+func (f *faults) crashLoop(c *mesosmodel.Container, d time.Duration) {
+	name := c.Task.Name
+	f.w.nodes.crashing[name] = true
+	f.w.model.Crash(c, "exit code 1: a setting is wrong")
+	f.w.after(d, func() { delete(f.w.nodes.crashing, name) })
 }
 
-// container picks one that runs.
-func (f *faults) container(r *rand.Rand, do func(*mesosmodel.Container)) {
+// container picks one that runs, on an agent or, with "", on any.
+func (f *faults) container(r *rand.Rand, agentID string, do func(*mesosmodel.Container)) {
 	var all []*mesosmodel.Container
 	for _, h := range f.w.model.Machines() {
-		all = append(all, h.Containers()...)
+		if agentID == "" || h.AgentID() == agentID {
+			all = append(all, h.Containers()...)
+		}
 	}
 	if len(all) > 0 {
-		do(all[r.IntN(len(all))])
+		c := all[r.IntN(len(all))]
+		f.w.detail("to %s on %s", c.ID(), c.Machine)
+		do(c)
 	}
 }
 
 // machine does something to one machine; what lasts is undone after a while.
-func (f *faults) machine(it Item, r *rand.Rand) {
+func (f *faults) machine(it Item, r *rand.Rand, agentID string) {
 	m := f.w.model
 	all := m.Machines()
 	h := all[r.IntN(len(all))]
+	if met := m.MachineOf(agentID); met != nil {
+		h = met
+	}
 	id := h.AgentID()
 	if m.Gone(id) && it.Kind != "agent declared gone" {
 		return
 	}
 	w := f.w
-	w.tracef("  on %s", h)
+	w.detail("%s", h)
 	switch it.Kind {
 	case "agent restarts":
 		m.StopAgent(h)
 		w.after(it.For, func() { m.StartAgent(h) })
+	case "agent slow":
+		h.Lag = 100*time.Millisecond + it.For/10
+		w.after(it.For, func() { h.Lag = 0 })
+	case "disks copied":
+		f.copies++
+		w.checks.copy(h)
+		name := fmt.Sprintf("copy%d", f.copies)
+		m.CopyDisks(h, name, fmt.Sprintf("10.1.0.%d", f.copies), []mesos.Attribute{text("rack", "r0"), text("machine", name)})
 	case "agent reboots":
 		m.Reboot(h)
 		w.after(it.For, func() { m.StartAgent(h) })
@@ -195,16 +272,18 @@ func (w *World) heal() {
 	m := w.model
 	*m.Knobs() = mesosmodel.Knobs{}
 	w.store.slowUntil, w.store.downUntil, w.store.lossyUntil = time.Time{}, time.Time{}, time.Time{}
-	w.net.lossUntil, w.net.jitterUntil, w.net.blindUntil = time.Time{}, time.Time{}, time.Time{}
+	w.net.heal()
 	w.nodes.lateUntil, w.nodes.muteUntil, w.nodes.wrongUntil = time.Time{}, time.Time{}, time.Time{}
 	w.faults.rescindTill = time.Time{}
 	w.faults.quota++
+	w.faults.armed = nil
 	clear(w.nodes.crashing)
 	for _, p := range w.procs {
 		p.crash = nil
 		p.resume()
 	}
 	for _, h := range m.Machines() {
+		h.Lag = 0
 		m.Reactivate(h.AgentID())
 		m.Maintain(h, time.Time{}, 0)
 		m.Rejoin(h)

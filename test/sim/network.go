@@ -1,8 +1,10 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
 	"github.com/berthdata/berth/scheduler"
@@ -17,7 +19,15 @@ type network struct {
 	// sent and received keep each subscription's messages in order.
 	sent, received map[string]time.Time
 
-	jitterUntil, lossUntil, blindUntil time.Time
+	jitterUntil, lossUntil, lateUntil, blindUntil time.Time
+	// dropNext: the next call is lost.
+	dropNext bool
+}
+
+// heal ends every trouble.
+func (n *network) heal() {
+	n.jitterUntil, n.lossUntil, n.lateUntil, n.blindUntil = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	n.dropNext = false
 }
 
 func newNetwork(w *World) *network {
@@ -34,6 +44,13 @@ func (n *network) deliver() {
 		p := n.streams[d.Stream]
 		if p == nil || p.dead {
 			continue
+		}
+		switch {
+		case d.Event == nil:
+		case d.Event.Type == sched.Event_UPDATE:
+			n.w.meet(onStatus, d.Event.GetUpdate().Status.GetAgentID().GetValue())
+		case d.Event.Type == sched.Event_UPDATE_OPERATION_STATUS:
+			n.w.meet(onOperation, d.Event.GetUpdateOperationStatus().Status.GetAgentID().GetValue())
 		}
 		at := n.w.now.Add(n.latency())
 		if d.Event != nil && d.Event.Type != sched.Event_SUBSCRIBED && n.w.now.Before(n.jitterUntil) {
@@ -107,8 +124,14 @@ func (n *network) call(p *process, stream string, c *sched.Call) {
 		failed("not subscribed")
 		return
 	}
-	lost, told := false, false
-	if w.now.Before(n.lossUntil) {
+	for _, m := range momentsOf(c) {
+		w.meet(m, n.agentOf(c))
+	}
+	lost, told := n.dropNext, false
+	n.dropNext = false
+	if lost && (c.Type == sched.Call_ACCEPT || c.Type == sched.Call_DECLINE) {
+		w.model.FailMaster() // it had said 202 before it failed
+	} else if !lost && w.now.Before(n.lossUntil) {
 		switch w.chance.IntN(6) {
 		case 0:
 			lost, told = true, c.Type == sched.Call_ACCEPT || c.Type == sched.Call_DECLINE
@@ -125,13 +148,64 @@ func (n *network) call(p *process, stream string, c *sched.Call) {
 		w.tracef("p%d   %s is lost (told: %t)", p.n, c.Type, told)
 		return
 	}
-	at := later(w.now.Add(n.latency()), n.sent[stream])
+	at := w.now.Add(n.latency())
+	if w.now.Before(n.lateUntil) {
+		at = at.Add(between(w.chance, 0, 8*time.Second))
+	}
+	at = later(at, n.sent[stream])
 	n.sent[stream] = at
 	w.queue.add(at, func() {
 		if err := w.model.Call(stream, c); err != nil && !told {
 			failed(err.Error())
 		}
 	})
+}
+
+// momentsOf is what a call does, for items that wait for it.
+func momentsOf(c *sched.Call) []moment {
+	switch c.Type {
+	case sched.Call_ACCEPT:
+		var out []moment
+		for i := range c.GetAccept().Operations {
+			out = append(out, moment(c.GetAccept().Operations[i].Type.String()))
+		}
+		return out
+	case sched.Call_KILL, sched.Call_ACKNOWLEDGE, sched.Call_RECONCILE:
+		return []moment{moment(c.Type.String())}
+	}
+	return nil
+}
+
+// agentOf is the agent that a call is about, "" when it is not about one.
+func (n *network) agentOf(c *sched.Call) string {
+	switch c.Type {
+	case sched.Call_ACCEPT:
+		for i := range c.GetAccept().Operations {
+			if s, ok := n.w.store.slots[slotOf(&c.GetAccept().Operations[i])]; ok && s.Bind != nil {
+				return s.Bind.AgentID
+			}
+		}
+	case sched.Call_KILL:
+		return c.GetKill().GetAgentID().GetValue()
+	case sched.Call_ACKNOWLEDGE:
+		return c.GetAcknowledge().AgentID.Value
+	case sched.Call_RECONCILE:
+		if tasks := c.GetReconcile().Tasks; len(tasks) > 0 {
+			return tasks[0].GetAgentID().GetValue()
+		}
+	}
+	return ""
+}
+
+// slotOf is the slot that an operation is for.
+func slotOf(op *mesos.Offer_Operation) string {
+	for _, r := range slices.Concat(op.GetReserve().GetResources(), op.GetCreate().GetVolumes(), op.GetUnreserve().GetResources(), op.GetDestroy().GetVolumes()) {
+		return slotLabel(&r)
+	}
+	for _, t := range op.GetLaunch().GetTaskInfos() {
+		return labelOf(t.TaskID.Value)
+	}
+	return ""
 }
 
 // askAgents asks the operator API: the view is of one moment, the answer later.

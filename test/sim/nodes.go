@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/berthdata/berth/executor"
+	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/test/mesosmodel"
 )
 
@@ -282,7 +283,8 @@ func (n *nodes) reconfigure(f *formed) {
 }
 
 // lost says whether a cluster can never elect a master again: the volumes of
-// half of its voters are gone.
+// half of its voters are gone, or were given up when an operator declared their
+// agent gone, and are kept for people only.
 func (n *nodes) lost(uuid string) bool {
 	f := n.formed[uuid]
 	if f == nil {
@@ -290,7 +292,7 @@ func (n *nodes) lost(uuid string) bool {
 	}
 	have := 0
 	for label := range f.voting {
-		if n.w.checks.volumeAlive(label) {
+		if n.w.store.slots[label].Want == state.WantRun && n.w.checks.volumeAlive(label) {
 			have++
 		}
 	}

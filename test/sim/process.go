@@ -247,7 +247,7 @@ func (p *process) write(group []decided, writes []state.Write, pause time.Durati
 	w := p.w
 	if p.crash != nil && p.crash.point == crashCommit {
 		// The store may have taken it, and may not.
-		if w.chance.IntN(2) == 0 {
+		if p.crash.n == 0 && w.chance.IntN(2) == 0 {
 			w.store.commit(p.epoch, writes, func(error) {})
 		}
 		if p.dies(crashCommit) {
@@ -443,7 +443,11 @@ func describe(ev scheduler.Event) string {
 		if s.Healthy != nil {
 			healthy = fmt.Sprint(*s.Healthy)
 		}
-		return fmt.Sprintf("task %s is %s (healthy %s, %s, uuid %t): %s", s.TaskID.Value, s.GetState(), healthy, s.GetReason(), len(s.UUID) > 0, s.GetMessage())
+		reason := "no reason"
+		if s.Reason != nil {
+			reason = s.GetReason().String()
+		}
+		return fmt.Sprintf("task %s is %s (healthy %s, %s, uuid %t): %s", s.TaskID.Value, s.GetState(), healthy, reason, len(s.UUID) > 0, s.GetMessage())
 	case scheduler.OperationUpdated:
 		return fmt.Sprintf("operation %s is %s: %s", e.Status.GetOperationID().GetValue(), e.Status.State, e.Status.GetMessage())
 	case scheduler.OffersReceived:

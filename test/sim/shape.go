@@ -78,9 +78,6 @@ func (s shape) spares(n int, r *rand.Rand) []host {
 }
 
 func (s shape) host(i int, machine string, cpus, memGB int64, r *rand.Rand) host {
-	text := func(name, value string) mesos.Attribute {
-		return mesos.Attribute{Name: name, Type: mesos.TEXT, Text: &mesos.Value_Text{Value: value}}
-	}
 	h := host{
 		name: fmt.Sprintf("host%d", i), address: fmt.Sprintf("10.0.%d.%d", i/200, i%200+1),
 		attributes: []mesos.Attribute{text("rack", fmt.Sprintf("r%d", i%3)), text("machine", machine)},
@@ -111,6 +108,10 @@ func (s shape) host(i int, machine string, cpus, memGB int64, r *rand.Rand) host
 		}
 	}
 	return h
+}
+
+func text(name, value string) mesos.Attribute {
+	return mesos.Attribute{Name: name, Type: mesos.TEXT, Text: &mesos.Value_Text{Value: value}}
 }
 
 func scalar(name string, v float64) mesos.Resource {

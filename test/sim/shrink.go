@@ -8,9 +8,8 @@ func Shrink(failed Result, budget int) Result {
 		smaller := false
 		for i := 0; i < len(best.Items) && budget > 0; {
 			end := min(i+size, len(best.Items))
-			items := append(append([]Item{}, best.Items[:i]...), best.Items[end:]...)
 			budget--
-			got := Run(best.Seed, Options{Items: items})
+			got := Run(best.Seed, Options{Only: append(numbers(best.Items[:i]), numbers(best.Items[end:])...)})
 			if got.Violation != nil && got.Violation.Checker == failed.Violation.Checker {
 				best, smaller = got, true
 				continue
@@ -25,4 +24,13 @@ func Shrink(failed Result, budget int) Result {
 		}
 	}
 	return best
+}
+
+// numbers is the items by number, never nil.
+func numbers(items []Item) []int {
+	out := make([]int, len(items))
+	for i, it := range items {
+		out[i] = it.N
+	}
+	return out
 }

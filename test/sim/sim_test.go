@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -14,13 +15,16 @@ import (
 	"github.com/berthdata/berth/test/sim"
 )
 
-// TestSeeds plays BERTH_SIM_SEEDS seeds (200 when unset), from BERTH_SIM_FIRST
-// (1 when unset): CI gives another first one to each run.
+// TestSeeds plays BERTH_SIM_SEEDS seeds (100 when unset) from BERTH_SIM_FIRST on:
+// unset, from the clock, so that each run plays others, or in a short run from 1.
+// With the race detector that is slow: make test plays many more without it.
 func TestSeeds(t *testing.T) {
-	count, first := number(t, "BERTH_SIM_SEEDS", 200), number(t, "BERTH_SIM_FIRST", 1)
+	count, first := uint64(100), uint64(time.Now().UnixNano())
 	if testing.Short() {
-		count = min(count, 40)
+		count, first = 40, 1
 	}
+	count, first = number(t, "BERTH_SIM_SEEDS", count), number(t, "BERTH_SIM_FIRST", first)
+	t.Logf("seeds %d-%d", first, first+count-1)
 	var next atomic.Uint64
 	next.Store(first)
 	var mu sync.Mutex

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/berthdata/berth/test/mesosmodel"
@@ -10,8 +11,8 @@ import (
 
 // Options of a run.
 type Options struct {
-	// Items replaces the schedule that the seed makes; nil = the seed's own.
-	Items []Item
+	// Only keeps these items of the seed's schedule, by number; nil = all.
+	Only []int
 	// Trace keeps every line of what happens in Result.Trace.
 	Trace bool
 }
@@ -38,6 +39,8 @@ type Result struct {
 	Launches, Leaders int
 	Healed            time.Duration // from the end of faults to convergence
 	Trace             []string
+	// Details say what each item came to, by its number; only with a trace.
+	Details map[int][]string
 	// Digest sums up everything that was decided: equal runs have equal ones.
 	Digest uint64
 }
@@ -64,6 +67,7 @@ type World struct {
 	procs  []*process
 	leader *process
 	quiet  bool // faults are over
+	item   int  // the number of the item under way
 
 	keep   bool
 	lines  []string
@@ -95,9 +99,9 @@ func newWorld(seed uint64, o Options) *World {
 	w.now = w.start
 	w.result.Seed = seed
 	w.shape = newShape(source(seed, 2))
-	w.result.Items = o.Items
-	if o.Items == nil {
-		w.result.Items = schedule(source(seed, 3), w.shape)
+	w.result.Items = schedule(source(seed, 3), w.shape)
+	if o.Only != nil {
+		w.result.Items = slices.DeleteFunc(w.result.Items, func(it Item) bool { return !slices.Contains(o.Only, it.N) })
 	}
 	w.store = newStore(w)
 	w.nodes = newNodes(w)
@@ -115,8 +119,8 @@ func newWorld(seed uint64, o Options) *World {
 	for _, h := range w.shape.hosts {
 		w.model.AddMachine(h.name, h.address, h.attributes, h.resources)
 	}
-	for i, it := range w.result.Items {
-		w.queue.add(w.start.Add(it.At), func() { w.do(i, it) })
+	for _, it := range w.result.Items {
+		w.queue.add(w.start.Add(it.At), func() { w.due(it) })
 	}
 	w.elect(0)
 	return w
@@ -224,6 +228,19 @@ func (w *World) tracef(format string, args ...any) {
 	if len(w.lines) < maxTrace {
 		w.lines = append(w.lines, fmt.Sprintf("%10.3f ", w.now.Sub(w.start).Seconds())+fmt.Sprintf(format, args...))
 	}
+}
+
+// detail says what the item under way comes to.
+func (w *World) detail(format string, args ...any) {
+	if !w.keep {
+		return
+	}
+	text := fmt.Sprintf(format, args...)
+	w.tracef("  %s", text)
+	if w.result.Details == nil {
+		w.result.Details = map[int][]string{}
+	}
+	w.result.Details[w.item] = append(w.result.Details[w.item], ": "+text)
 }
 
 // sum adds to the digest (FNV-1a).

@@ -1,7 +1,9 @@
 // Command sim plays seeds of the simulator.
 //
-//	sim -seed 7 [-trace]     one seed; with -trace everything that happens in it
-//	sim -seeds 1-2000        many, on all cores; prints seeds per second
+//	sim -seed 7 [-trace] [-items 3,9]   one seed; with -trace everything that happens in it,
+//	                                    with -items only these items of its schedule
+//	sim -seeds 1-2000                   many, on all cores; prints seeds per second
+//	sim -fresh 2000                     as many, from a first one that the clock gives
 //
 // The exit code is 1 when a seed fails. A failing seed is printed with the
 // checker that it broke, a shrunk schedule and the end of its trace.
@@ -25,6 +27,8 @@ import (
 func main() {
 	seed := flag.Uint64("seed", 0, "play this one seed")
 	seeds := flag.String("seeds", "", "play these seeds, such as 1-2000")
+	fresh := flag.Uint64("fresh", 0, "play this many seeds that nobody has played before")
+	items := flag.String("items", "", "with -seed: keep only these items of its schedule, by number")
 	trace := flag.Bool("trace", false, "with -seed: print everything that happens")
 	shrink := flag.Int("shrink", 150, "how many runs the shrinking of a failure may take")
 	keepOn := flag.Bool("k", false, "with -seeds: go on after failures, one line each")
@@ -36,17 +40,32 @@ func main() {
 	}
 	switch {
 	case *seeds != "":
-		os.Exit(many(*seeds, *shrink, *keepOn))
+		first, last, err := parseRange(*seeds)
+		exitIf(err)
+		os.Exit(many(first, last, *shrink, *keepOn))
+	case *fresh != 0:
+		// Nanoseconds: two runs at a time do not share seeds.
+		first := uint64(time.Now().UnixNano())
+		os.Exit(many(first, first+*fresh-1, *shrink, *keepOn))
 	case *seed != 0:
-		os.Exit(one(*seed, *trace, *shrink))
+		only, err := parseItems(*items)
+		exitIf(err)
+		os.Exit(one(*seed, only, *trace, *shrink))
 	default:
 		flag.Usage()
 		os.Exit(2)
 	}
 }
 
-func one(seed uint64, trace bool, shrink int) int {
-	r := sim.Run(seed, sim.Options{Trace: trace})
+func exitIf(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+}
+
+func one(seed uint64, only []int, trace bool, shrink int) int {
+	r := sim.Run(seed, sim.Options{Only: only, Trace: trace})
 	if trace {
 		fmt.Println(strings.Join(r.Trace, "\n"))
 	}
@@ -59,13 +78,9 @@ func one(seed uint64, trace bool, shrink int) int {
 	return 0
 }
 
-// many plays a range of seeds; the first failure ends it unless keepOn is set.
-func many(text string, shrink int, keepOn bool) int {
-	first, last, err := parseRange(text)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
+// many plays a range; the first failure ends it unless keepOn is set.
+func many(first, last uint64, shrink int, keepOn bool) int {
+	fmt.Printf("seeds %d-%d\n", first, last)
 	began := time.Now()
 	var next atomic.Uint64
 	next.Store(first)
@@ -78,7 +93,7 @@ func many(text string, shrink int, keepOn bool) int {
 		workers.Go(func() {
 			for !stop.Load() {
 				seed := next.Add(1) - 1
-				if seed > last {
+				if seed > last || seed < first {
 					return
 				}
 				r := sim.Run(seed, sim.Options{})
@@ -122,4 +137,20 @@ func parseRange(text string) (first, last uint64, err error) {
 		return 0, 0, fmt.Errorf("-seeds %q: want a range such as 1-2000", text)
 	}
 	return first, last, nil
+}
+
+// parseItems reads numbers of items; nil is all of them.
+func parseItems(text string) ([]int, error) {
+	if text == "" {
+		return nil, nil
+	}
+	only := []int{}
+	for part := range strings.SplitSeq(text, ",") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("-items %q: want numbers such as 3,9,12", text)
+		}
+		only = append(only, n)
+	}
+	return only, nil
 }

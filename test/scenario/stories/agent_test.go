@@ -16,6 +16,7 @@ import (
 // core sent, by the rules of Mesos, and refuses those that the master would.
 type machine struct {
 	id, hostname string
+	copy         bool // of another one's disks
 	attributes   []mesos.Attribute
 	free         bag
 	// tasks and executors are what is in use, by task id; they end apart.

@@ -48,6 +48,21 @@ func (w *world) reborn(d *datadriven.TestData) {
 	w.machines[old.id] = old
 }
 
+// copied adds a machine with a copy of another one's disks, as from a restored
+// image: the same reservations and volumes, under a name and agent id of its own.
+func (w *world) copied(d *datadriven.TestData) {
+	w.let(true)
+	from, id := w.machines[names(d)[0]], value(d, "as", "")
+	m := &machine{copy: true, id: id, hostname: "h-" + id, attributes: from.attributes, free: bag{}, tasks: map[string]bag{}, executors: map[string]bag{}}
+	m.free.add(from.free)
+	for _, used := range []map[string]bag{from.tasks, from.executors} {
+		for _, b := range used {
+			m.free.add(b)
+		}
+	}
+	w.machines[id] = m
+}
+
 // makeOffers offers what is free on the named agents: in one offer each, or with
 // split what is reserved and what is not apart.
 func (w *world) makeOffers(d *datadriven.TestData) []mesos.Offer {

@@ -58,6 +58,9 @@ func (w *world) run(d *datadriven.TestData) string {
 	case "reborn": // reborn AGENT as=ID: the machine comes back under a new agent id, without tasks
 		w.reborn(d)
 		return "ok\n"
+	case "copied": // copied AGENT as=ID: another machine has a copy of the agent's disks
+		w.copied(d)
+		return "ok\n"
 	case "subscribe":
 		show(scheduler.Subscribed{FrameworkID: value(d, "framework", "F1")})
 	case "disconnect":
