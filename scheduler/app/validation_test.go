@@ -57,7 +57,8 @@ func TestReservedSettingsAreRefused(t *testing.T) {
 func TestAcceptedSettingsCanBeRendered(t *testing.T) {
 	try := judge(t, options(t))
 	reserved := render.ReservedSettings()
-	names := append(reserved, "action.auto_create_index", "_a", "a.*.b", "a", "thread_pool.write.queue_size")
+	names := append(reserved, "_a", "a.*.b", "a")
+	good := []string{"action.auto_create_index", "thread_pool.write.queue_size", "indices.memory.index_buffer_size"}
 	value := rapid.OneOf(
 		rapid.Map(rapid.Bool(), func(b bool) any { return b }),
 		rapid.Map(rapid.Float64(), func(f float64) any { return f }),
@@ -70,11 +71,12 @@ func TestAcceptedSettingsCanBeRendered(t *testing.T) {
 			return out
 		}),
 	)
-	name := rapid.OneOf(rapid.SampledFrom(names),
+	name := rapid.OneOf(rapid.SampledFrom(names), rapid.SampledFrom(good), rapid.SampledFrom(good),
 		rapid.Map(rapid.SampledFrom(reserved), func(r string) string { return r + ".0" }),
 		rapid.StringMatching(`[A-Za-z0-9_*+-]{1,4}(\.[a-z0-9_*+-]{1,4}){0,2}`))
 	option := rapid.OneOf(
 		rapid.Map(rapid.StringMatching(`[ -~]{0,12}`), func(s string) string { return "-" + s }),
+		rapid.Map(rapid.StringMatching(`[a-zA-Z]{1,12}`), func(s string) string { return "-XX:+" + s }),
 		rapid.SampledFrom([]string{"-Xmx1g", "-XX:MaxRAMPercentage=50", "-XX:InitialRAMPercentage=1", "-Djava.io.tmpdir=/x", "-Des.path.conf=/x", "-XX:+UseZGC"}),
 	)
 	accepted := 0
