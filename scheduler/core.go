@@ -73,8 +73,11 @@ type Core struct {
 	agentsAsked  time.Time
 	agentsSoon   bool
 
-	unknownTasks map[string]string // task id → last state, never killed
-	held         holdings
+	// unheard are the tasks that may run and of which the subscription has not
+	// told yet: see the recovery gate.
+	unheard map[string]bool
+	unknown map[string]*unknownTask // by task id
+	held    holdings
 
 	// agenda says what needs a look when; wanting are the slots that need an
 	// offer now, by id.
@@ -89,6 +92,7 @@ type Core struct {
 	lookOwners     map[string]bool
 	changedSlots   map[string]*slot
 	changedOwners  map[string]*cluster
+	changedKills   map[string]bool
 	removed        map[state.Key]bool
 	frameworkDirty bool
 	wake           time.Time
@@ -149,17 +153,19 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 		return nil, fmt.Errorf("scheduler: no Mesos role is configured")
 	}
 	c := &Core{
-		cfg:          cfg,
-		clusters:     map[string]*cluster{},
-		slots:        map[string]*slot{},
-		agents:       map[string]*agent{},
-		unknownTasks: map[string]string{},
-		agenda:       newAgenda(),
-		wanting:      map[string]bool{},
-		look:         map[string]bool{},
-		lookOwners:   map[string]bool{},
+		cfg:        cfg,
+		clusters:   map[string]*cluster{},
+		slots:      map[string]*slot{},
+		agents:     map[string]*agent{},
+		unheard:    map[string]bool{},
+		unknown:    map[string]*unknownTask{},
+		agenda:     newAgenda(),
+		wanting:    map[string]bool{},
+		look:       map[string]bool{},
+		lookOwners: map[string]bool{},
 
-		changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{}, removed: map[state.Key]bool{},
+		changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{},
+		changedKills: map[string]bool{}, removed: map[state.Key]bool{},
 	}
 	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
 	for _, key := range slices.Sorted(maps.Keys(records)) {
@@ -207,6 +213,13 @@ func (c *Core) load(key state.Key, raw []byte) error {
 		}
 		c.slots[r.ID] = &slot{Slot: r}
 		return nil
+	case state.KindKill:
+		r, err := killRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		c.unknown[r.TaskID] = &unknownTask{id: r.TaskID, agentID: r.AgentID, order: &r.Order, first: r.Order.At, last: r.Order.At}
+		return nil
 	default:
 		return fmt.Errorf("%s: a kind of record that this build does not know: downgrade is refused", key)
 	}
@@ -241,6 +254,7 @@ var (
 	frameworkRecord = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
 	clusterRecord   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
 	slotRecord      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
+	killRecord      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
 )
 
 // FrameworkID returns the durable framework id, "" before the first
@@ -266,7 +280,7 @@ func (c *Core) remove(s *slot) {
 	delete(c.slots, s.ID)
 	delete(c.wanting, s.ID)
 	if s.Task != nil {
-		c.reconcile.answered(s.Task.ID)
+		c.heard(s.Task.ID)
 	}
 	c.agenda.set(s.ID, time.Time{})
 	c.lookOwners[s.Owner] = true

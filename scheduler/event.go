@@ -121,6 +121,21 @@ type VolumeRestored struct {
 	User, Message string
 }
 
+// TaskKillOrdered records the explicit order to kill a task that no record
+// explains; TaskKillWithdrawn takes it back.
+type TaskKillOrdered struct {
+	Reply         ReplyID
+	TaskID        string
+	User, Message string
+}
+
+// TaskKillWithdrawn takes an order to kill an unknown task back.
+type TaskKillWithdrawn struct {
+	Reply         ReplyID
+	TaskID        string
+	User, Message string
+}
+
 func (Subscribed) event()            {}
 func (Disconnected) event()          {}
 func (OffersReceived) event()        {}
@@ -138,3 +153,5 @@ func (SpecPut) event()               {}
 func (SpecDeleted) event()           {}
 func (VolumeDestroyOrdered) event()  {}
 func (VolumeRestored) event()        {}
+func (TaskKillOrdered) event()       {}
+func (TaskKillWithdrawn) event()     {}

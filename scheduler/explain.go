@@ -19,12 +19,16 @@ func (c *Core) Explain(name string) (v1.Explanation, *v1.Problem) {
 		return v1.Explanation{}, v1.ProblemNotFound("cluster", name)
 	}
 	out := v1.Explanation{Cluster: name, Nodes: []v1.NodeExplanation{}}
-	space := c.wholeSpace(cl)
+	space, awaited := c.wholeSpace(cl), c.awaitedText(cl)
 	for _, s := range cl.nodes() {
 		if s.live() || s.Want != state.WantRun {
 			continue
 		}
-		out.Nodes = append(out.Nodes, c.explainSlot(space, s))
+		e := c.explainSlot(space, s)
+		if s.Bind == nil && awaited != "" {
+			e.Summary = "waits for " + awaited + ". Besides: " + e.Summary
+		}
+		out.Nodes = append(out.Nodes, e)
 	}
 	return out, nil
 }

@@ -12,16 +12,19 @@ import (
 // holdings is the last full view of what the agents hold for our roles.
 type holdings struct {
 	byAgent map[string][]volumes.Holding
+	// whole: every agent that the master counts on was registered.
+	whole bool
 	// orphans counts labels of ours that no record explains.
 	orphans int
 }
 
 // holdingsOf lists what is reserved for any of our roles, by agent.
 func (c *Core) holdingsOf(e AgentsObserved) holdings {
-	h := holdings{byAgent: map[string][]volumes.Holding{}}
+	h := holdings{byAgent: map[string][]volumes.Holding{}, whole: true}
 	for i := range e.Agents {
 		o := &e.Agents[i]
 		if !o.Registered {
+			h.whole = false
 			continue // it may hold anything: not knowing is not "gone"
 		}
 		list := []volumes.Holding{}

@@ -73,8 +73,11 @@ const (
 	// maxRounds bounds how often one step looks at slots and clusters in turn;
 	// three rounds settle everything that is known to happen.
 	maxRounds = 20
-	// maxUnknown bounds the lists of unknown tasks and reservations.
-	maxUnknown = 1000
+	// maxUnknown bounds the tasks in quarantine, maxUnknownListed how many of them
+	// are told of and listed, maxKillOrders how many are ordered killed at once.
+	maxUnknown       = 100_000
+	maxUnknownListed = 1000
+	maxKillOrders    = 1000
 	// maxReturned bounds the offers that wait to be declined once more.
 	maxReturned = 20_000
 	// maxMessage bounds a message that is kept in a record, in bytes.

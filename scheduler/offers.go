@@ -114,6 +114,10 @@ func (c *Core) releaseIn(b *batch) {
 			c.why("refused to destroy the volume of %s: there is no order", s.ID)
 			continue
 		}
+		if len(destroy) > 0 && !c.recovered() {
+			c.why("volume %s is not destroyed before all tasks have answered: %d have not", s.ID, len(c.unheard))
+			continue
+		}
 		if len(destroy)+len(unreserve) == 0 {
 			if s.Bind.Reserved == state.KnownYes {
 				// This offer shows only the volume: whether the rest was
@@ -215,12 +219,26 @@ func (c *Core) place(batches []*batch) {
 
 // wantingSlots lists the slots of a role that want to run, in the order of
 // placing: with a reservation before without, older clusters before younger.
+// Those that would get a new place wait for the recovery gate.
 func (c *Core) wantingSlots(role string) []*slot {
 	var list []*slot
+	awaited := map[*cluster]int{}
 	for id := range c.wanting {
-		if s := c.slots[id]; s != nil && s.Want == state.WantRun && !s.live() && s.Identity.Role == role && !s.unsure() {
-			list = append(list, s)
+		s := c.slots[id]
+		if s == nil || s.Want != state.WantRun || s.live() || s.Identity.Role != role || s.unsure() {
+			continue
 		}
+		if cl := c.clusters[s.Owner]; s.Bind == nil && cl != nil {
+			n, counted := awaited[cl]
+			if !counted {
+				n = c.awaited(cl)
+				awaited[cl] = n
+			}
+			if n > 0 {
+				continue // the recovery gate
+			}
+		}
+		list = append(list, s)
 	}
 	created := func(s *slot) time.Time {
 		if cl := c.clusters[s.Owner]; cl != nil {

@@ -46,8 +46,13 @@ func (c *Core) subscribed(e Subscribed) {
 		s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}
 		c.look[s.ID] = true
 	}
+	c.unknownUnheard()
 	c.agentsWanted()
 	c.startReconciliation()
+	clear(c.unheard)
+	for id := range c.reconcile.waiting {
+		c.unheard[id] = true
+	}
 	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
 		c.askOperations(c.slots[id])
 	}
@@ -74,6 +79,7 @@ func (c *Core) startReconciliation() {
 		}
 	}
 	c.askBound()
+	c.askUnknown()
 }
 
 // askBound asks for the ended tasks of slots that are bound to an agent: the one

@@ -30,7 +30,7 @@ func CheckRecords(records map[state.Key][]byte) error {
 }
 
 func checkRecord(key state.Key, raw []byte) error {
-	one := Core{clusters: map[string]*cluster{}, slots: map[string]*slot{}}
+	one := Core{clusters: map[string]*cluster{}, slots: map[string]*slot{}, unknown: map[string]*unknownTask{}}
 	if err := one.load(key, raw); err != nil {
 		return err
 	}
@@ -40,6 +40,9 @@ func checkRecord(key state.Key, raw []byte) error {
 	}
 	for n := range one.slots {
 		name = n
+	}
+	for id := range one.unknown {
+		name = killName(id)
 	}
 	if key.Name() != name {
 		return fmt.Errorf("%s: %w: it is the record of %q", key, state.ErrDamaged, name)
@@ -66,7 +69,14 @@ type Restoration struct {
 	Records map[state.Key][]byte
 	// TakenBack are the slot ids whose order to destroy was taken back, sorted.
 	TakenBack []string
+	// KillsTakenBack are the unknown tasks whose order to kill was, sorted.
+	KillsTakenBack []string
 }
+
+// restoreGap is how far a restore raises the counters of lives at least. A gap this
+// wide tells that a slot was restored: otherwise numbers are used one by one, with a
+// pause between attempts that launch nothing.
+const restoreGap = 1_000_000
 
 // Restored turns the records of an earlier moment into ones that are safe to go
 // on from, though what was decided since then is forgotten:
@@ -76,7 +86,8 @@ type Restoration struct {
 //     handed out again. A floor that rises faster than these are used, such as
 //     the time in Unix seconds, keeps apart any number of restores as well.
 //   - Orders to destroy a volume are taken back unless DESTROY was sent already:
-//     their user may have taken them back since.
+//     their user may have taken them back since. So are orders to kill unknown
+//     tasks: which tasks are unknown is another question now.
 //
 // Kinds that the core does not know are passed on as they are.
 func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
@@ -102,6 +113,14 @@ func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
 	}
 	out.Records[w.Key] = w.Value
 	for _, key := range slices.Sorted(maps.Keys(records)) {
+		if key.Kind() == state.KindKill {
+			k, err := killRecord.Decode(key, records[key])
+			if err != nil {
+				return Restoration{}, err
+			}
+			delete(out.Records, key)
+			out.KillsTakenBack = append(out.KillsTakenBack, k.TaskID)
+		}
 		if key.Kind() != state.KindSlot {
 			continue
 		}
@@ -109,7 +128,7 @@ func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
 		if err != nil {
 			return Restoration{}, err
 		}
-		s.Life = max(s.Life, floor)
+		s.Life = max(s.Life+restoreGap, floor)
 		if s.Order != nil && !destroying(&s) {
 			s.Order = nil
 			if s.Want == state.WantDestroy {
@@ -122,5 +141,6 @@ func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
 		}
 		out.Records[w.Key] = w.Value
 	}
+	slices.Sort(out.KillsTakenBack)
 	return out, nil
 }

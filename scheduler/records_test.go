@@ -66,6 +66,7 @@ func TestBadRecordsAreNamed(t *testing.T) {
 		"bad key":            {"slots", `{}`, state.ErrBadKey, "slots"},
 		"other slot's key":   {"slots/a.1", `{"v":1,"kind":"slots","body":{"id":"b.1"}}`, state.ErrDamaged, `slots/a.1: damaged record: it is the record of "b.1"`},
 		"other cluster's":    {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"b"}}}`, state.ErrDamaged, `it is the record of "b"`},
+		"other task's":       {"kills/a.1", `{"v":1,"kind":"kills","body":{"taskId":"b.1"}}`, state.ErrDamaged, `it is the record of "b.1"`},
 		"second framework":   {"framework/second", `{"v":1,"kind":"framework","body":{}}`, state.ErrDamaged, "framework/second"},
 		"damaged framework":  {"framework/berth", `{"v":1,"kind":"framework","body":null}`, state.ErrDamaged, "framework/berth"},
 		"newer envelope too": {"framework/berth", `{"v":9,"kind":"framework","body":{"new":1}}`, state.ErrNewerSchema, "a downgrade is refused"},
@@ -117,7 +118,7 @@ func TestRestoredCountersGoOnFromTheFloor(t *testing.T) {
 		require.Equal(rt, "b5fb-0000", c.FrameworkID())
 		require.Greater(rt, c.incarnation(), max(next, floor))
 		s := c.slots["logs-data-0.17"]
-		require.Equal(rt, max(life, floor), s.Life)
+		require.Equal(rt, max(life+restoreGap, floor), s.Life)
 		require.Equal(rt, life, s.Task.Life, "the task that was on record is still the one on record")
 	})
 }
@@ -167,6 +168,21 @@ func TestRestoredTakesOrdersToDestroyBack(t *testing.T) {
 		assert.Equal(t, state.WantDestroy, s.Want, id)
 	}
 	assert.Equal(t, before, records["slots/due.2"], "the records given are not changed")
+}
+
+func TestRestoredTakesOrdersToKillBack(t *testing.T) {
+	records := someRecords(t)
+	for _, id := range []string{"logs-data-0.7.3", "a:task"} {
+		w, err := killRecord.Encode(killName(id), state.Kill{TaskID: id, AgentID: "S0", Order: state.Order{User: "mia"}})
+		put(t, records, w, err)
+	}
+	require.NoError(t, CheckRecords(records))
+	out, err := Restored(records, 99)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a:task", "logs-data-0.7.3"}, out.KillsTakenBack)
+	for key := range out.Records {
+		assert.NotEqual(t, state.KindKill, key.Kind(), key)
+	}
 }
 
 func TestRestoredRefusesWhatItCannotRead(t *testing.T) {

@@ -117,12 +117,22 @@ func (c *Core) settleDown(s *slot, at func(time.Time)) (wantsOffer bool) {
 	if s.Release != nil && !c.releaseOverdue(s, at) {
 		return false
 	}
+	if restoredUnbound(s) {
+		if !c.viewedWhole() || c.observedAt.Before(s.UpdatedAt) {
+			c.agentsWanted()
+			at(c.now.Add(agentsEvery))
+			return false
+		}
+		c.why("%s holds nothing anywhere, and lives of it may run that its record does not know: a new slot takes its name", s.ID)
+		c.remove(s)
+		return false
+	}
 	if b != nil {
 		// A reservation that surely is not there binds to nothing. While a
 		// node's data may be on the volume the binding stays: fail closed.
 		if b.Reserved == state.KnownNo && b.Volume != state.KnownYes {
 			c.unbind(s, "nothing is reserved for it there")
-			b = nil
+			b = s.Bind
 		} else if b.ReserveOp != "" || b.CreateOp != "" || b.Reserved == state.KnownUnsure {
 			at(c.askAgain(s, b.Since))
 			return true
@@ -203,7 +213,15 @@ func (c *Core) released(s *slot) {
 // unbind lets a slot without reservation look for a place again.
 func (c *Core) unbind(s *slot, reason string) {
 	c.why("%s is no longer bound to agent %s: %s", s.ID, s.Bind.AgentID, reason)
-	s.Bind, s.elsewhere = nil, ""
+	s.Bind = nil
+	if a := c.agents[s.elsewhere]; a != nil {
+		// What it holds was seen there, as after restoring a backup that was
+		// taken before the slot had moved: it goes there and nowhere else.
+		s.Bind = c.binding(a)
+		s.Bind.Reserved, s.Bind.Volume = state.KnownUnsure, state.KnownUnsure
+		c.agentsWanted()
+	}
+	s.elsewhere = ""
 	c.touch(s)
 }
 

@@ -51,6 +51,10 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 		c.volumeDestroyOrdered(e)
 	case VolumeRestored:
 		c.volumeRestored(e)
+	case TaskKillOrdered:
+		c.taskKillOrdered(e)
+	case TaskKillWithdrawn:
+		c.taskKillWithdrawn(e)
 	default:
 		c.why("event %T is not known to this core and was ignored", ev)
 	}
@@ -62,6 +66,7 @@ func (c *Core) begin(now time.Time) {
 	c.out = Decision{}
 	clear(c.changedSlots)
 	clear(c.changedOwners)
+	clear(c.changedKills)
 	clear(c.removed)
 	c.frameworkDirty = false
 	c.wake = time.Time{}
@@ -75,6 +80,8 @@ func (c *Core) settle() Decision {
 			c.look[key] = true
 		} else if name, ok := strings.CutPrefix(key, clusterKey); ok {
 			c.lookOwners[name] = true
+		} else if id, ok := strings.CutPrefix(key, taskKey); ok && c.unknown[id] != nil {
+			c.settleKill(c.unknown[id])
 		}
 	}
 	// Clusters make and retire slots, and slots that change may change their
@@ -152,6 +159,9 @@ func (c *Core) encode() error {
 			return err
 		}
 		c.out.Writes = append(c.out.Writes, w)
+	}
+	if err := c.encodeKills(); err != nil {
+		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.removed)) {
 		c.out.Writes = append(c.out.Writes, state.Write{Key: key})

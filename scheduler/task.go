@@ -18,15 +18,17 @@ func (c *Core) taskUpdated(st mesos.TaskStatus) {
 	id := st.TaskID.Value
 	s, life := c.taskSlot(id)
 	switch {
-	case s == nil, life > s.Life:
-		// A life that no record has reached is as unknown as a strange slot: the
-		// records are older than it, as after restoring a backup.
+	case s == nil, s.Task == nil, life > s.Task.Life:
+		// A life that these records never launched is as unknown as a strange
+		// slot: they are older than it, as after restoring a backup. The counter
+		// of lives says nothing here: a restore raises it.
 		c.unknownTask(st)
-	case s.Task == nil || life != s.Task.Life:
+	case life != s.Task.Life:
+		c.forget(c.unknown[id])
 		c.otherLife(s, st)
 	default:
 		s.confirmed = true
-		c.reconcile.answered(id)
+		c.heard(id)
 		c.look[s.ID] = true
 		c.currentLife(s, st)
 	}
@@ -43,25 +45,16 @@ func (c *Core) acknowledge(st mesos.TaskStatus) {
 	}})
 }
 
-// unknownTask quarantines a task that no record explains: it is listed, and
-// never killed, since a wrong or old state must not cost a running node.
-func (c *Core) unknownTask(st mesos.TaskStatus) {
-	id := st.TaskID.Value
-	if ended(st.GetState()) {
-		delete(c.unknownTasks, id)
-		return
-	}
-	if _, known := c.unknownTasks[id]; !known && len(c.unknownTasks) < maxUnknown {
-		c.why("task %s is unknown to the state: quarantined, not killed", id)
-		c.publish("UnknownTask", "", "", "task %s runs on agent %s, but no record of Berth explains it: left alone", id, st.GetAgentID().GetValue())
-		c.unknownTasks[id] = st.GetState().String()
-	}
-}
-
 // otherLife takes an update of a life that is not the newest. When it still
-// runs, it is killed: its successor owns the slot (Mesos rule 42).
+// runs, it is killed: its successor owns the slot (Mesos rule 42). That waits until
+// this subscription has told of the successor; the implicit question that follows
+// then brings this update again.
 func (c *Core) otherLife(s *slot, st mesos.TaskStatus) {
 	if ended(st.GetState()) || unreachable(st.GetState()) || st.AgentID == nil {
+		return
+	}
+	if s.live() && c.unheard[s.Task.ID] {
+		c.why("%s, a former life of %s, came back: not killed before %s has answered", st.TaskID.Value, s.Name, s.Task.ID)
 		return
 	}
 	c.why("kill %s: a former life of %s came back", st.TaskID.Value, s.Name)
@@ -164,7 +157,7 @@ func (c *Core) setTask(s *slot, st state.TaskState, healthy bool) {
 		t.Since = c.now
 	}
 	if st == state.TaskEnded {
-		c.reconcile.answered(t.ID)
+		c.heard(t.ID)
 	}
 	if healthy && !t.Healthy {
 		t.HealthySince = c.now

@@ -185,11 +185,15 @@ func (c *Core) Plan(name string) (v1.PlanView, *v1.Problem) {
 			have[s.Name] = s
 		}
 	}
+	awaited := c.awaitedText(cl)
 	var facts []plan.Fact
 	for _, n := range plan.Nodes(cl.Spec) {
 		f := plan.Fact{Node: n, Action: "deploy"}
 		if s := have[n.Name]; s != nil {
 			f.State, f.Done, f.Started, f.Waiting = s.display(), s.healthy(), s.Bind != nil, s.waiting()
+			if s.Bind == nil && awaited != "" {
+				f.Waiting = awaited
+			}
 		}
 		facts = append(facts, f)
 	}
@@ -277,7 +281,7 @@ type Stats struct {
 func (c *Core) Stats() Stats {
 	st := Stats{
 		Clusters: len(c.clusters), Slots: len(c.slots), Wanting: len(c.wanting), Agents: len(c.agents),
-		UnknownTasks: len(c.unknownTasks), UnknownLabels: c.held.orphans, Unanswered: len(c.reconcile.waiting),
+		UnknownTasks: len(c.unknown), UnknownLabels: c.held.orphans, Unanswered: len(c.reconcile.waiting),
 		SlotStates: map[string]int{}, ClusterPhases: map[string]int{},
 	}
 	for _, s := range c.slots {

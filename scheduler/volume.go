@@ -64,6 +64,8 @@ func (c *Core) refuse(id ReplyID, p *v1.Problem) {
 	c.out.Replies = append(c.out.Replies, Reply{ID: id, Problem: p})
 }
 
-func (c *Core) accept(id ReplyID, s *slot, message string) {
-	c.out.Replies = append(c.out.Replies, Reply{ID: id, Accepted: &v1.Accepted{Name: s.ID, Changed: true, Message: message}})
+func (c *Core) accept(id ReplyID, s *slot, message string) { c.acceptNamed(id, s.ID, message) }
+
+func (c *Core) acceptNamed(id ReplyID, name, message string) {
+	c.out.Replies = append(c.out.Replies, Reply{ID: id, Accepted: &v1.Accepted{Name: name, Changed: true, Message: message}})
 }

@@ -11,7 +11,10 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
-const pathReady = "/readyz"
+const (
+	pathReady   = "/readyz"
+	pathUnknown = "/v1/tasks/unknown"
+)
 
 // Types of a document for PutCluster.
 const (
@@ -134,6 +137,27 @@ func (c *Client) RestoreVolume(ctx context.Context, id, message string) (v1.Acce
 	query := withMessage(url.Values{}, message)
 	var out v1.Accepted
 	err := c.call(ctx, http.MethodPost, "/v1/volumes/"+url.PathEscape(id)+"/restore", query, nil, "", &out)
+	return out, err
+}
+
+// UnknownTasks lists the tasks that no record explains.
+func (c *Client) UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error) {
+	return get[v1.UnknownTaskList](ctx, c, pathUnknown)
+}
+
+// KillUnknownTask orders an unknown task killed.
+func (c *Client) KillUnknownTask(ctx context.Context, taskID, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{"confirm": {taskID}}, message)
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodDelete, pathUnknown+"/"+url.PathEscape(taskID), query, nil, "", &out)
+	return out, err
+}
+
+// KeepUnknownTask takes the order to kill an unknown task back.
+func (c *Client) KeepUnknownTask(ctx context.Context, taskID, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, message)
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, pathUnknown+"/"+url.PathEscape(taskID)+"/keep", query, nil, "", &out)
 	return out, err
 }
 

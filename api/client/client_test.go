@@ -97,6 +97,16 @@ func TestEveryCall(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.RestoreVolume(ctx, "logs-es-0-v1", "no")
 	require.NoError(t, err)
+	unknown, err := c.UnknownTasks(ctx)
+	require.NoError(t, err)
+	require.Len(t, unknown.Tasks, 2)
+	require.Equal(t, 17, unknown.LeftOut)
+	_, err = c.KillUnknownTask(ctx, apitest.UnknownTaskID, "moved")
+	require.NoError(t, err)
+	_, err = c.KeepUnknownTask(ctx, apitest.UnknownTaskID, "no")
+	require.NoError(t, err)
+	_, err = c.KillUnknownTask(ctx, "a:b c?", "")
+	require.ErrorContains(t, err, `"a:b c?"`)
 	_, err = c.DeleteCluster(ctx, "logs", &keep, "done")
 	require.NoError(t, err)
 
@@ -106,6 +116,9 @@ func TestEveryCall(t *testing.T) {
 		{Method: "PutCluster", Name: "logs", Options: server.PutOptions{DryRun: true, User: "anonymous"}},
 		{Method: "DestroyVolume", Name: "logs-es-0-v1", Options: server.VolumeOptions{Confirm: "logs-es-0-v1", Message: "old", User: "anonymous"}},
 		{Method: "RestoreVolume", Name: "logs-es-0-v1", Options: server.VolumeOptions{Message: "no", User: "anonymous"}},
+		{Method: "KillUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Confirm: apitest.UnknownTaskID, Message: "moved", User: "anonymous"}},
+		{Method: "KeepUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Message: "no", User: "anonymous"}},
+		{Method: "KillUnknownTask", Name: "a:b c?", Options: server.TaskOptions{Confirm: "a:b c?", User: "anonymous"}},
 		{Method: "DeleteCluster", Name: "logs", Options: server.DeleteOptions{Confirm: "logs", Retention: &rounded, Message: "done", User: "anonymous"}},
 	}, fake.Calls())
 }
@@ -251,6 +264,8 @@ func TestEventsResumeWhereTheyBroke(t *testing.T) {
 	url := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := connections.Add(1)
 		if n == 2 { // in the middle of a fail-over
+			hub.Publish(v1.Event{ID: 4})
+			hub.Publish(v1.Event{ID: 5})
 			w.WriteHeader(http.StatusBadGateway)
 			return
 		}
@@ -273,8 +288,6 @@ func TestEventsResumeWhereTheyBroke(t *testing.T) {
 		switch e.ID {
 		case 3:
 			(*cut.Load())()
-			hub.Publish(v1.Event{ID: 4})
-			hub.Publish(v1.Event{ID: 5})
 		case 5:
 			return enough
 		}

@@ -85,7 +85,7 @@ func TestScopes(t *testing.T) {
 	for _, call := range h.fake.Calls() {
 		assert.Contains(t, fmt.Sprintf("%+v", call.Options), "User:ci", "only the operator got through, and is named")
 	}
-	require.Len(t, h.fake.Calls(), 4)
+	require.Len(t, h.fake.Calls(), 6)
 
 	for _, header := range []string{"bearer " + readonly, "BEARER  " + readonly} {
 		require.Equal(t, 200, h.do("GET", "/v1/agents", "", "Authorization", header).status, "schemes have no case")

@@ -105,7 +105,7 @@ func TestReferenceIsTrue(t *testing.T) {
 		if strings.Contains(path, "/clusters/") {
 			path = last // listed together
 		}
-		assert.Contains(t, text, strings.TrimPrefix(path, "/v1"), pattern)
+		assert.True(t, strings.Contains(text, strings.TrimPrefix(path, "/v1")), "spec.md does not name %s", pattern)
 	}
 }
 

@@ -95,6 +95,9 @@ func TestWrongRequestsChangeNothing(t *testing.T) {
 		{"retention for ever", "DELETE", put + "?confirm=logs&retention=9999d", "", nil, 400, v1.CodeRequestInvalid, "?retention"},
 		{"volume unconfirmed", "DELETE", "/v1/volumes/v", "", nil, 400, v1.CodeConfirmMissing, ""},
 		{"volume wrongly confirmed", "DELETE", "/v1/volumes/v?confirm=w", "", nil, 400, v1.CodeConfirmWrong, ""},
+		{"kill unconfirmed", "DELETE", "/v1/tasks/unknown/t", "", nil, 400, v1.CodeConfirmMissing, ""},
+		{"kill wrongly confirmed", "DELETE", "/v1/tasks/unknown/t?confirm=u", "", nil, 400, v1.CodeConfirmWrong, ""},
+		{"keep with a query", "POST", "/v1/tasks/unknown/t/keep?confirm=t", "", nil, 400, v1.CodeRequestInvalid, "?confirm"},
 		{"restore with a query", "POST", "/v1/volumes/v/restore?confirm=v", "", nil, 400, v1.CodeRequestInvalid, "?confirm"},
 		{"method", "PATCH", put, spec, nil, 405, v1.CodeMethodNotAllowed, ""},
 		{"path", "GET", "/v2/clusters", "", nil, 404, v1.CodeNotFound, ""},
@@ -146,6 +149,21 @@ func TestDeleteAndVolumes(t *testing.T) {
 		{Method: "DestroyVolume", Name: "logs-es-0-v1", Options: server.VolumeOptions{Confirm: "logs-es-0-v1", Message: "old", User: "anonymous"}},
 		{Method: "RestoreVolume", Name: "logs-es-0-v1", Options: server.VolumeOptions{Message: "no", User: "anonymous"}},
 	}, h.fake.Calls()[1:])
+}
+
+func TestUnknownTasks(t *testing.T) {
+	h := start(t, nil)
+	list := decode[v1.UnknownTaskList](t, h.do("GET", "/v1/tasks/unknown", ""))
+	require.Len(t, list.Tasks, 2)
+	require.Equal(t, "ann", list.Tasks[0].KillOrder.User)
+	require.Nil(t, list.Tasks[1].KillOrder)
+	path := "/v1/tasks/unknown/" + apitest.UnknownTaskID
+	require.Equal(t, 202, h.do("DELETE", path+"?confirm="+apitest.UnknownTaskID+"&message=moved", "").status)
+	require.Equal(t, 202, h.do("POST", path+"/keep", "", server.HeaderMessage, "no").status)
+	require.Equal(t, []apitest.Call{
+		{Method: "KillUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Confirm: apitest.UnknownTaskID, Message: "moved", User: "anonymous"}},
+		{Method: "KeepUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Message: "no", User: "anonymous"}},
+	}, h.fake.Calls())
 }
 
 // Lists are never null, whatever the port returns.

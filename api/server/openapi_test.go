@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/berthdata/berth/api/server"
+	"github.com/berthdata/berth/api/server/apitest"
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
@@ -156,6 +157,11 @@ func TestAnswersFollowTheDocument(t *testing.T) {
 	ok(202, "DELETE", "/v1/volumes/logs-es-0-v1?confirm=logs-es-0-v1", "")
 	ok(202, "POST", "/v1/volumes/logs-es-0-v1/restore", "")
 	ok(404, "POST", "/v1/volumes/none/restore", "")
+	ok(200, "GET", "/v1/tasks/unknown", "")
+	ok(400, "DELETE", "/v1/tasks/unknown/"+apitest.UnknownTaskID, "")
+	ok(202, "DELETE", "/v1/tasks/unknown/"+apitest.UnknownTaskID+"?confirm="+apitest.UnknownTaskID, "")
+	ok(202, "POST", "/v1/tasks/unknown/"+apitest.UnknownTaskID+"/keep", "")
+	ok(404, "POST", "/v1/tasks/unknown/none/keep", "")
 	ok(410, "GET", "/v1/events?after=7", "")
 	ok(400, "GET", "/v1/events", "", "Last-Event-ID", "x")
 	ok(200, "GET", "/v1/artifacts/task/secret/berth-executor", "")

@@ -42,6 +42,14 @@ type VolumeOptions struct {
 	User    string
 }
 
+// TaskOptions accompany an order to kill an unknown task and its withdrawal.
+type TaskOptions struct {
+	// Confirm repeats the task's id (kill only; compared already).
+	Confirm string
+	Message string
+	User    string
+}
+
 // Commands change things. An error that is (or wraps) a *v1.Problem is answered
 // as it is; any other is logged and answered as an internal problem. When ctx
 // ends first the caller is told that the change may or may not have happened,
@@ -55,6 +63,10 @@ type Commands interface {
 	// time; until then RestoreVolume takes it back.
 	DestroyVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)
 	RestoreVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)
+	// KillUnknownTask records an order to kill a task that no record explains;
+	// KeepUnknownTask takes it back.
+	KillUnknownTask(ctx context.Context, taskID string, o TaskOptions) (v1.Accepted, error)
+	KeepUnknownTask(ctx context.Context, taskID string, o TaskOptions) (v1.Accepted, error)
 }
 
 // Queries read. Errors are as for Commands; an unknown cluster is
@@ -68,6 +80,7 @@ type Queries interface {
 	Endpoints(ctx context.Context, name string) (v1.Endpoints, error)
 	Agents(ctx context.Context) ([]v1.AgentView, error)
 	Volumes(ctx context.Context) ([]v1.VolumeView, error)
+	UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error)
 	// Readiness never waits: it is asked by probes.
 	Readiness(ctx context.Context) v1.Readiness
 }

@@ -31,7 +31,8 @@ another framework is written over, only the path will do.
 
 What was decided since the backup is forgotten: Berth then lists tasks and volumes
 that it does not know, and leaves them alone. Numbers are raised so that no name
-handed out since is used again, and orders to destroy volumes are taken back.
+handed out since is used again, and orders to destroy volumes and to kill unknown
+tasks are taken back.
 
 A restore that was interrupted leaves a state on which no Berth starts: repeat the
 same command.
@@ -96,7 +97,10 @@ func (e *environment) restored(place string, r backup.Result) error {
 		for _, id := range r.TakenBack {
 			fmt.Fprintf(w, "  the order to destroy volume %s was taken back: give it again if it still holds\n", clean(id))
 		}
-		fmt.Fprintln(w, "Start Berth; then look at what it does not know: berth volumes list, and UnknownTask in berth events")
+		for _, id := range r.KillsTakenBack {
+			fmt.Fprintf(w, "  the order to kill task %s was taken back: give it again if it still holds\n", clean(id))
+		}
+		fmt.Fprintln(w, "Start Berth; then look at what it does not know: berth tasks unknown, and berth volumes list")
 		return nil
 	})
 }

@@ -157,7 +157,7 @@ The command asks for the cluster's name, unless --confirm gives it.`,
 			if err != nil {
 				return err
 			}
-			if err := e.confirm("cluster", "name", name, confirm, cmd.Flags().Changed("confirm")); err != nil {
+			if err := e.confirm("destroys", "cluster", "name", name, confirm, cmd.Flags().Changed("confirm")); err != nil {
 				return err
 			}
 			a, err := c.DeleteCluster(cmd.Context(), name, keep, message)
@@ -182,9 +182,9 @@ The command asks for the cluster's name, unless --confirm gives it.`,
 }
 
 // confirm demands the name of what is to be destroyed.
-func (e *environment) confirm(kind, word, name, given string, flag bool) error {
+func (e *environment) confirm(verb, kind, word, name, given string, flag bool) error {
 	if !flag {
-		fmt.Fprintf(e.err, "This destroys the %s %q. Type its %s to go on: ", kind, name, word)
+		fmt.Fprintf(e.err, "This %s the %s %q. Type its %s to go on: ", verb, kind, name, word)
 		line := make([]byte, 0, 256)
 		for one := make([]byte, 1); len(line) < cap(line); line = append(line, one[0]) {
 			// Byte by byte: what follows the line is not ours to read.

@@ -95,7 +95,7 @@ The command asks for the volume's id, unless --confirm gives it.`,
 			if err != nil {
 				return err
 			}
-			if err := e.confirm("volume", "id", args[0], confirm, cmd.Flags().Changed("confirm")); err != nil {
+			if err := e.confirm("destroys", "volume", "id", args[0], confirm, cmd.Flags().Changed("confirm")); err != nil {
 				return err
 			}
 			a, err := c.DestroyVolume(cmd.Context(), args[0], message)

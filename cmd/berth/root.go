@@ -111,6 +111,7 @@ Exit codes:
 		newEventsCommand(e),
 		newAgentsCommand(e),
 		newVolumesCommand(e),
+		newTasksCommand(e),
 		newBackupCommand(e),
 		newRestoreCommand(e),
 		newTokenCommand(e),

@@ -68,6 +68,18 @@ func (f front) RestoreVolume(ctx context.Context, volume string, o server.Volume
 	})
 }
 
+func (f front) KillUnknownTask(ctx context.Context, taskID string, o server.TaskOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.TaskKillOrdered{Reply: id, TaskID: taskID, User: o.User, Message: o.Message}
+	})
+}
+
+func (f front) KeepUnknownTask(ctx context.Context, taskID string, o server.TaskOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.TaskKillWithdrawn{Reply: id, TaskID: taskID, User: o.User, Message: o.Message}
+	})
+}
+
 // read asks the core in its own goroutine.
 func read[T any](ctx context.Context, f front, q func(*scheduler.Core) (T, *v1.Problem)) (T, error) {
 	var out T
@@ -123,6 +135,10 @@ func (f front) Agents(ctx context.Context) ([]v1.AgentView, error) {
 
 func (f front) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
 	return read(ctx, f, always((*scheduler.Core).Volumes))
+}
+
+func (f front) UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error) {
+	return read(ctx, f, always((*scheduler.Core).UnknownTasks))
 }
 
 // readinessTimeout bounds the question to the core: probes do not wait.

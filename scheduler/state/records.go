@@ -173,11 +173,20 @@ type Release struct {
 	Since       time.Time `json:"since"`
 }
 
-// Order is an explicit, recorded order of a person to destroy a volume.
+// Order is an explicit, recorded order of a person: to destroy a volume, or to
+// kill an unknown task.
 type Order struct {
 	At      time.Time `json:"at"`
 	User    string    `json:"user,omitempty"`
 	Message string    `json:"message,omitempty"`
+}
+
+// Kill is the explicit, recorded order of a person to kill a task that no other
+// record explains. Its name is the task id, or a checksum where no key takes that.
+type Kill struct {
+	TaskID  string `json:"taskId"`
+	AgentID string `json:"agentId"`
+	Order   Order  `json:"order"`
 }
 
 // The kinds of records, one znode each.
@@ -185,4 +194,5 @@ const (
 	KindFramework = "framework"
 	KindCluster   = "clusters"
 	KindSlot      = "slots"
+	KindKill      = "kills"
 )

@@ -20,6 +20,9 @@ import (
 // Epoch is the fake's time: all of its timestamps are this one.
 var Epoch = time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 
+// UnknownTaskID is the one unknown task that can be ordered killed.
+const UnknownTaskID = "old-es-0.3.7"
+
 // Fake keeps clusters in memory and answers at once. It is safe for concurrent
 // use. Set its fields before the first call.
 type Fake struct {
@@ -147,6 +150,29 @@ func (f *Fake) volume(ctx context.Context, method, id string, o server.VolumeOpt
 	changed := f.destroy[id] != destroy
 	f.destroy[id] = destroy
 	return v1.Accepted{Name: id, Generation: 1, Changed: changed}, nil
+}
+
+// KillUnknownTask implements server.Commands.
+func (f *Fake) KillUnknownTask(ctx context.Context, taskID string, o server.TaskOptions) (v1.Accepted, error) {
+	return f.task(ctx, "KillUnknownTask", taskID, o)
+}
+
+// KeepUnknownTask implements server.Commands.
+func (f *Fake) KeepUnknownTask(ctx context.Context, taskID string, o server.TaskOptions) (v1.Accepted, error) {
+	return f.task(ctx, "KeepUnknownTask", taskID, o)
+}
+
+func (f *Fake) task(ctx context.Context, method, id string, o server.TaskOptions) (v1.Accepted, error) {
+	if err := f.enter(ctx, method); err != nil {
+		return v1.Accepted{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, Call{method, id, o})
+	if id != UnknownTaskID {
+		return v1.Accepted{}, v1.ProblemNotFound("unknown task", id)
+	}
+	return v1.Accepted{Name: id, Changed: true}, nil
 }
 
 // Clusters implements server.Queries.

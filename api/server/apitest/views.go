@@ -98,3 +98,16 @@ func (f *Fake) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
 		{ID: "logs-es-1-v1", Class: "retained", Cluster: "logs", Node: "logs-es-1", AgentID: "agent-2", Hostname: "host-2", SizeMiB: 51200, RetainTo: &keep},
 	}, nil
 }
+
+// UnknownTasks implements server.Queries: one is ordered killed, one is not.
+func (f *Fake) UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error) {
+	if err := f.enter(ctx, "UnknownTasks"); err != nil {
+		return v1.UnknownTaskList{}, err
+	}
+	message := "no record has a node that this could be"
+	return v1.UnknownTaskList{LeftOut: 17, Tasks: []v1.UnknownTask{
+		{TaskID: UnknownTaskID, AgentID: "agent-1", Hostname: "host-1", State: "TASK_RUNNING", FirstSeen: Epoch, LastSeen: Epoch, Message: message,
+			KillOrder: &v1.OrderView{At: Epoch, User: "ann", Message: "moved"}},
+		{TaskID: "other.1.1", AgentID: "agent-9", State: "TASK_UNREACHABLE", FirstSeen: Epoch, LastSeen: Epoch, Message: message},
+	}}, nil
+}

@@ -58,6 +58,8 @@ type Result struct {
 	Removed int `json:"removed"`
 	// TakenBack are the volumes whose order to destroy was taken back.
 	TakenBack []string `json:"takenBack"`
+	// KillsTakenBack are the unknown tasks whose order to kill was taken back.
+	KillsTakenBack []string `json:"killsTakenBack"`
 }
 
 // Restore writes the records of a backup, made safe to go on from by
@@ -158,7 +160,7 @@ func (r *restore) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Framework: r.Backup.Framework, Records: len(want), TakenBack: restored.TakenBack}
+	result := Result{Framework: r.Backup.Framework, Records: len(want), TakenBack: append([]string{}, restored.TakenBack...), KillsTakenBack: append([]string{}, restored.KillsTakenBack...)}
 	writes := difference(present, want, mark.Key)
 	for _, w := range writes {
 		if w.Value == nil {

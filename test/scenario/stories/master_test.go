@@ -202,6 +202,16 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 		for _, a := range w.core.Agents() {
 			line("%s (%s): active %t, nodes %v, free cpus %g, mem %g, disk %g, ports %d", a.ID, a.Hostname, a.Active, a.Nodes, a.Free.CPUs, a.Free.MemoryMiB, a.Free.DiskMiB, a.Free.Ports)
 		}
+	case "unknown":
+		list := w.core.UnknownTasks()
+		for _, u := range list.Tasks {
+			text := fmt.Sprintf("%s on %s: %s, seen %s to %s, %s", u.TaskID, u.AgentID, u.State, w.at(u.FirstSeen), w.at(u.LastSeen), u.Message)
+			if o := u.KillOrder; o != nil {
+				text += fmt.Sprintf("; ordered killed by %s at %s: %s", o.User, w.at(o.At), o.Message)
+			}
+			line("%s", text)
+		}
+		line("%d left out", list.LeftOut)
 	case "stats":
 		raw, err := json.Marshal(w.core.Stats())
 		require.NoError(w.t, err)

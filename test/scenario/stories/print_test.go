@@ -65,6 +65,10 @@ func (w *world) writeText(wr state.Write) string {
 		var s state.Slot
 		s, err = slots.Decode(wr.Key, wr.Value)
 		text = w.slotText(s)
+	case state.KindKill:
+		var k state.Kill
+		k, err = kills.Decode(wr.Key, wr.Value)
+		text = fmt.Sprintf("task %s on %s, ordered by %s at %s: %s", k.TaskID, k.AgentID, k.Order.User, w.at(k.Order.At), k.Order.Message)
 	}
 	if err != nil {
 		text = err.Error()

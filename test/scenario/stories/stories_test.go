@@ -8,6 +8,7 @@ package stories
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -156,6 +157,16 @@ func (w *world) run(d *datadriven.TestData) string {
 		show(scheduler.VolumeDestroyOrdered{Reply: 1, ID: names(d)[0], User: "ann"})
 	case "restore":
 		show(scheduler.VolumeRestored{Reply: 1, ID: names(d)[0], User: "ann"})
+	case "kill": // kill TASK [user=U] [message=M]: orders an unknown task killed
+		show(scheduler.TaskKillOrdered{Reply: 1, TaskID: names(d)[0], User: value(d, "user", "ann"), Message: value(d, "message", "")})
+	case "spare": // spare TASK: takes that back
+		show(scheduler.TaskKillWithdrawn{Reply: 1, TaskID: names(d)[0], User: value(d, "user", "ann")})
+	case "backup": // remembers the records
+		w.let(true)
+		w.kept = maps.Clone(w.durable)
+		return fmt.Sprintf("kept %d records\n", len(w.kept))
+	case "restore-backup": // everything since is forgotten
+		return w.restoreBackup()
 	case "view":
 		w.view(d, &out)
 	case "records":
@@ -165,6 +176,18 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
 	}
 	return out.String()
+}
+
+// restoreBackup starts a core from the records of the backup, as berth restore
+// leaves them.
+func (w *world) restoreBackup() string {
+	w.let(true)
+	r, err := scheduler.Restored(w.kept, 1000)
+	require.NoError(w.t, err)
+	w.durable = r.Records
+	w.now = w.now.Add(time.Second)
+	w.start()
+	return fmt.Sprintf("started with %d records, orders taken back: %v, %v\n", len(w.durable), r.TakenBack, r.KillsTakenBack)
 }
 
 // names are the arguments without a value.

@@ -25,6 +25,7 @@ var (
 	frameworks = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
 	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
 	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
+	kills      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
 )
 
 // world is the core with its surroundings: a clock, the durable records, and a
@@ -52,7 +53,8 @@ type world struct {
 	lost    bool
 	refused mesos.Offer_Operation_Type
 
-	asked map[string]int64 // newest question by cluster
+	asked map[string]int64     // newest question by cluster
+	kept  map[state.Key][]byte // by the backup
 }
 
 func newWorld(t *testing.T) *world {
