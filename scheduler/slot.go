@@ -132,7 +132,6 @@ func (c *Core) settleDown(s *slot, at func(time.Time)) (wantsOffer bool) {
 		// node's data may be on the volume the binding stays: fail closed.
 		if b.Reserved == state.KnownNo && b.Volume != state.KnownYes {
 			c.unbind(s, "nothing is reserved for it there")
-			b = s.Bind
 		} else if b.ReserveOp != "" || b.CreateOp != "" || b.Reserved == state.KnownUnsure {
 			at(c.askAgain(s, b.Since))
 			return true
