@@ -55,7 +55,7 @@ var mutations = []mutation{
 	one("offers whose answer was lost are kept", core+"reconcile.go", "	c.returned = append(c.returned, offers...)\n", ""),
 	one("what is shown in part is reserved again", core+"offers.go", "need.Expect = volumes.Expect{CPU: need.CPU, Mem: need.Mem, Ports: need.Ports}", "need.Expect = volumes.Expect{}"),
 	one("a volume that is not shown is made anew", core+"offers.go", "	need.Expect.Volume = s.Bind.Volume == state.KnownYes\n", ""),
-	one("a slot that is unsure is placed", core+"offers.go", "s.Identity.Role == role && !s.unsure() {", "s.Identity.Role == role {"),
+	one("a slot that is unsure is placed", core+"offers.go", "s.Identity.Role != role || s.unsure() {", "s.Identity.Role != role {"),
 	one("an unknown operation is taken for done", core+"operation.go", "	case mesos.OPERATION_UNKNOWN, mesos.OPERATION_GONE_BY_OPERATOR:\n		return opUnknown", "	case mesos.OPERATION_UNKNOWN, mesos.OPERATION_GONE_BY_OPERATOR:\n		return opDone"),
 	one("operations without a word are not asked for", core+"slot.go", "	c.askTask(s)\n	c.askOperations(s)\n", "	c.askTask(s)\n"),
 	one("the master's view is believed at once", core+"limits.go", "	witnessLag = 5 * time.Second\n", "	witnessLag = -time.Hour\n"),
@@ -75,13 +75,13 @@ var mutations = []mutation{
 	// Tasks.
 	one("task ids are used again", core+"slot.go", "func (s *slot) taskID(life int64) string { return fmt.Sprintf(\"%s.%d\", s.ID, life) }", "func (s *slot) taskID(life int64) string { return fmt.Sprintf(\"%s.%d\", s.ID, 1+life%2) }"),
 	one("unreachable is taken for dead", core+"task.go", "	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:\n		// It may be", "	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:\n		c.setTask(s, state.TaskEnded, false)\n		s.Want = state.WantNothing\n		c.lookOwners[s.Owner] = true\n		// It may be"),
-	one("unknown tasks are killed", core+"task.go", "		c.unknownTasks[id] = st.GetState().String()\n", "		c.unknownTasks[id] = st.GetState().String()\n		c.call(&sched.Call{Type: sched.Call_KILL, Kill: &sched.Call_Kill{TaskID: st.TaskID, AgentID: st.AgentID}})\n"),
+	one("unknown tasks are killed", core+"unknown.go", "	u.state, u.last, u.told, u.confirmed = st.GetState(), c.now, true, true\n", "	u.state, u.last, u.told, u.confirmed = st.GetState(), c.now, true, true\n	c.call(&sched.Call{Type: sched.Call_KILL, Kill: &sched.Call_Kill{TaskID: st.TaskID, AgentID: st.AgentID}})\n"),
 	one("a KILL is sent once", core+"slot.go", "	if s.killedAt.IsZero() || !again.After(c.now) {", "	if s.killedAt.IsZero() {"),
 	one("no back-off", core+"slot.go", "	s.NotBefore = c.now.Add(backoff(s.Failures))\n", ""),
 	one("launches without a word are not asked for", core+"slot.go", "	if t.State == state.TaskStaging {\n		at(c.askAgain(s, t.LaunchedAt))\n	}\n", ""),
 	one("statuses are not acknowledged", core+"task.go", "	if len(st.UUID) == 0 || st.AgentID == nil {\n		return\n	}\n	c.call(", "	if len(st.UUID) >= 0 {\n		return\n	}\n	c.call("),
 	one("no reconciliation", core+"reconcile.go", "			r.waiting[s.Task.ID] = s\n", ""),
-	one("nobody asks whether an agent is gone for good", core+"reconcile.go", "	c.askBound()\n}", "}"),
+	one("nobody asks whether an agent is gone for good", core+"reconcile.go", "	c.askBound()\n", ""),
 
 	// Machines that come back.
 	one("a volume under a new agent id is not followed", core+"agent.go", "	case b.AgentID != a.id:\n		c.elsewhere(a, s, h, offered)\n", "	case b.AgentID != a.id:\n"),
