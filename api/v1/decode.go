@@ -28,6 +28,16 @@ func DecodeCluster(doc []byte) (Cluster, *Problem) {
 	return c, nil
 }
 
+// DecodeSparkApplication reads one Spark application from JSON, as DecodeCluster
+// reads a cluster.
+func DecodeSparkApplication(doc []byte) (SparkApplication, *Problem) {
+	var a SparkApplication
+	if p := decodeStrict(doc, &a); p != nil {
+		return SparkApplication{}, p
+	}
+	return a, nil
+}
+
 // decodeStrict decodes doc into the struct that out points to.
 func decodeStrict(doc []byte, out any) *Problem {
 	if len(doc) > MaxDocument {

@@ -219,7 +219,7 @@ func checkStruct(path string, v any, t reflect.Type, errs *fieldErrors) {
 	for i := range t.NumField() {
 		name, opts, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		fields[name] = t.Field(i).Type
-		if !strings.Contains(opts, "omitempty") {
+		if !strings.Contains(opts, "omit") {
 			required = append(required, name)
 		}
 	}

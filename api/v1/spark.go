@@ -32,13 +32,18 @@ type SparkSpec struct {
 	Jars    []string `json:"jars,omitempty"`
 	Files   []string `json:"files,omitempty"`
 	PyFiles []string `json:"pyFiles,omitempty"`
+	// URIs are fetched into the sandboxes of the driver and of every executor;
+	// archives are unpacked there. CacheURIs lets agents keep what they fetched
+	// for the application.
+	URIs      []string `json:"uris,omitempty"`
+	CacheURIs bool     `json:"cacheUris,omitempty"`
 	// Properties are Spark's configuration, by full name. Properties that Berth
 	// owns are refused here and dropped from submissions.
 	Properties map[string]string `json:"properties,omitempty"`
 	// Environment of the driver.
 	Environment map[string]string `json:"environment,omitempty"`
-	Driver      SparkDriver       `json:"driver"`
-	Executors   SparkExecutors    `json:"executors"`
+	Driver      SparkDriver       `json:"driver,omitzero"`
+	Executors   SparkExecutors    `json:"executors,omitzero"`
 }
 
 // SparkDriver describes the driver.

@@ -40,6 +40,8 @@ type Validation struct {
 	// VersionAvailable says whether the catalogue has a version and, if not,
 	// what to do. Nil: every supported version is available.
 	VersionAvailable func(version string) (ok bool, why string)
+	// SparkVersionAvailable is the same for Spark.
+	SparkVersionAvailable func(version string) (ok bool, why string)
 }
 
 var (
@@ -228,13 +230,7 @@ func (w *validator) nodeRoles(path string, roles *[]string) {
 }
 
 func (w *validator) resources(path string, r NodeResources) {
-	milli := r.CPUs * 1000
-	switch {
-	case !(r.CPUs > 0) || r.CPUs > MaxCPUs:
-		w.add(path+".cpus", "must be above 0 and at most %d, not %v", MaxCPUs, r.CPUs)
-	case math.Abs(milli-math.Round(milli)) > 1e-6:
-		w.add(path+".cpus", "%v has more than three decimals: Mesos counts thousandths of a core", r.CPUs)
-	}
+	w.cpus(path+".cpus", r.CPUs)
 	memory, memoryOK := w.mib(path+".memory", r.Memory, MinMemoryMiB, MaxMemoryMiB)
 	if r.Heap == "" {
 		return
@@ -242,6 +238,16 @@ func (w *validator) resources(path string, r NodeResources) {
 	heap, heapOK := w.mib(path+".heap", r.Heap, MinHeapMiB, MaxMemoryMiB)
 	if memoryOK && heapOK && heap >= memory {
 		w.add(path+".heap", "%s leaves nothing of the node's memory (%s) for the rest of the process: take about half", clip(r.Heap), clip(r.Memory))
+	}
+}
+
+func (w *validator) cpus(field string, cpus float64) {
+	milli := cpus * 1000
+	switch {
+	case !(cpus > 0) || cpus > MaxCPUs:
+		w.add(field, "must be above 0 and at most %d, not %v", MaxCPUs, cpus)
+	case math.Abs(milli-math.Round(milli)) > 1e-6:
+		w.add(field, "%v has more than three decimals: Mesos counts thousandths of a core", cpus)
 	}
 }
 
