@@ -7,6 +7,7 @@ LDFLAGS   := -s -w -X main.buildVersion=$(VERSION) -X main.version=$(VERSION)
 # Tools are run at pinned versions through the module proxy.
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.7.0
 GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
+SPARK_BACKEND := $(BIN)/berth-spark-backend.jar
 WORKLOAD ?= w-10k-10k
 FUZZTIME ?= 20s
 # How many fresh seeds of the simulator make test plays, and without SEED and SEEDS make sim.
@@ -23,9 +24,18 @@ help: ## show this list
 build: ## build berth and berth-executor into bin/
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/berth ./cmd/berth-executor
 
+.PHONY: spark-backend
+spark-backend: $(SPARK_BACKEND) ## build and test the plugin for Spark drivers, into bin/
+$(SPARK_BACKEND): $(shell find executor/spark-backend -type f)
+	$(GO) run ./test/rig/cmd/spark-backend -version '$(VERSION)' -o $@
+
 .PHONY: setup
-setup: ## install what demo and tests need: Mesos, ZooKeeper, Elasticsearch
+setup: ## install what demo and most tests need: Mesos, ZooKeeper, Elasticsearch
 	$(GO) run ./test/rig/cmd/setup
+
+.PHONY: setup-everything
+setup-everything: ## install what all tests need: also Spark (0.8 GB to download)
+	$(GO) run ./test/rig/cmd/setup -everything
 
 .PHONY: demo
 demo: setup ## run the main job on real parts and stay up until Ctrl-C
@@ -36,7 +46,7 @@ demo-check: setup ## the demo without a person: exit code 0 or 1
 	$(GO) run ./test/cmd/demo -check
 
 .PHONY: test
-test: setup build ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
+test: setup-everything build spark-backend ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
 	$(GO) run ./test/cmd/sim -fresh $(FRESH)
 	BERTH_TEST_REQUIRE_REAL=1 $(GO) test -race -count=1 -timeout 20m -p 2 ./...
 

@@ -22,10 +22,20 @@ import (
 	"strings"
 
 	"github.com/berthdata/berth/test/rig/mesos/fetcher"
+	"github.com/berthdata/berth/test/rig/pip"
 )
 
 // Version is the version of Mesos that Build makes.
 const Version = "1.11.0"
+
+// archive is the package that Mesos is taken from. pip itself cannot download
+// it: it refuses this kind of file.
+var archive = pip.File{
+	Project:  "mesos-scheduler",
+	Name:     "mesos.scheduler-1.11.0.linux-x86_64.tar.gz",
+	SHA256:   "1d376f20bca6d05ee8b90c1c123a452b28753497ccc2f1c80ea3ac94c12e8f6e",
+	MaxBytes: 64 << 20,
+}
 
 //go:embed native
 var native embed.FS
@@ -72,9 +82,9 @@ func Build(ctx context.Context, cache string) (Install, error) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		return Install{}, fmt.Errorf("build mesos %s: the package exists for linux/amd64 only, this is %s/%s", Version, runtime.GOOS, runtime.GOARCH)
 	}
-	tgz := filepath.Join(cache, "downloads", archive)
+	tgz := filepath.Join(cache, "downloads", archive.Name)
 	if _, err := os.Stat(tgz); errors.Is(err, fs.ErrNotExist) {
-		if err := fetchArchive(ctx, tgz); err != nil {
+		if err := pip.Fetch(ctx, archive, tgz); err != nil {
 			return Install{}, err
 		}
 	}
@@ -272,7 +282,7 @@ func stubMacro(name string) string {
 // sources beside each other do not replace each other's Mesos.
 func fingerprint() string {
 	sum := sha256.New()
-	io.WriteString(sum, archiveSHA256)
+	io.WriteString(sum, archive.SHA256)
 	for _, fsys := range []embed.FS{native, fetcher.Source} {
 		err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {

@@ -16,6 +16,7 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/mesos"
+	"github.com/berthdata/berth/test/rig/spark"
 	"github.com/berthdata/berth/test/rig/zookeeper"
 )
 
@@ -92,6 +93,19 @@ func (s *session) missingPackages() []string {
 		// Debian 12 has no newer one: later versions' own error tells what they need.
 		if _, err := rig.FindJava(minJava, true); err != nil {
 			need("openjdk-17-jdk-headless", false)
+		}
+	}
+	if s.want.Maven {
+		need("maven", tool("mvn"))
+		_, err := rig.FindJava(spark.MinJava, true)
+		need("openjdk-17-jdk-headless", err == nil)
+	}
+	for _, v := range s.want.Spark {
+		_, err := rig.FindJava(spark.MinJava, false)
+		need("openjdk-17-jdk-headless", err == nil)
+		need("python3", tool("python3"))
+		if _, err := spark.Locate(s.cache, v); err != nil {
+			need("python3-pip", tool("python3") && exec.Command("python3", "-c", "import pip").Run() == nil)
 		}
 	}
 	return pkgs

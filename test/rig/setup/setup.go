@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/mesos"
+	"github.com/berthdata/berth/test/rig/spark"
 	"github.com/berthdata/berth/test/rig/zookeeper"
 )
 
@@ -26,11 +28,22 @@ type Want struct {
 	ZooKeeper bool
 	// Elasticsearch are versions, such as 8.19.21.
 	Elasticsearch []string
+	// Spark are versions, of spark.Versions.
+	Spark []string
+	// Maven and a JDK, to build the backend plugin for Spark.
+	Maven bool
 }
 
-// All is what the demo and the whole test suite need.
+// All is what the demo and the tests of Elasticsearch clusters need.
 func All() Want {
 	return Want{Mesos: true, ZooKeeper: true, Elasticsearch: []string{DefaultElasticsearch}}
+}
+
+// Everything is what the whole test suite needs: also Spark, which is large.
+func Everything() Want {
+	w := All()
+	w.Spark, w.Maven = spark.Versions, true
+	return w
 }
 
 // Assets are the systems that were found or installed.
@@ -42,6 +55,8 @@ type Assets struct {
 	ZooKeeperClasspath string
 	// Elasticsearch maps a version to its home.
 	Elasticsearch map[string]elasticsearch.Home
+	// Spark maps a version to its home.
+	Spark map[string]spark.Home
 }
 
 // ErrMissing says that something wanted is not installed. Its message names it
@@ -99,7 +114,7 @@ type session struct {
 
 // find fills the assets and names what is missing.
 func (s *session) find() (missing []string) {
-	s.assets = Assets{Cache: s.cache, Elasticsearch: map[string]elasticsearch.Home{}}
+	s.assets = Assets{Cache: s.cache, Elasticsearch: map[string]elasticsearch.Home{}, Spark: map[string]spark.Home{}}
 	if s.want.Mesos {
 		ok := false
 		if s.assets.Mesos, ok = mesos.Locate(s.cache); !ok {
@@ -125,6 +140,26 @@ func (s *session) find() (missing []string) {
 		}
 		s.assets.Elasticsearch[v] = home
 	}
+	for _, v := range s.want.Spark {
+		home, err := spark.Locate(s.cache, v)
+		if err == nil {
+			_, err = exec.LookPath("python3") // of drivers and executors
+		}
+		if err != nil {
+			missing = append(missing, err.Error())
+			continue
+		}
+		s.assets.Spark[v] = home
+	}
+	if s.want.Maven {
+		_, err := exec.LookPath("mvn")
+		if err == nil {
+			_, err = rig.FindJava(spark.MinJava, true)
+		}
+		if err != nil {
+			missing = append(missing, err.Error())
+		}
+	}
 	return missing
 }
 
@@ -139,6 +174,9 @@ func (s *session) report() {
 	}
 	for _, v := range slices.Sorted(slices.Values(s.want.Elasticsearch)) {
 		line("elasticsearch", v, s.assets.Elasticsearch[v].Dir)
+	}
+	for _, v := range slices.Sorted(slices.Values(s.want.Spark)) {
+		line("spark", v, s.assets.Spark[v].Dir)
 	}
 }
 
@@ -166,6 +204,18 @@ func (s *session) install(ctx context.Context) error {
 		}
 		err := s.step("elasticsearch", v, func() error {
 			_, err := elasticsearch.Install(ctx, s.cache, v)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, v := range s.want.Spark {
+		if _, err := spark.Locate(s.cache, v); err == nil {
+			continue
+		}
+		err := s.step("spark", v, func() error {
+			_, err := spark.Install(ctx, s.cache, v)
 			return err
 		})
 		if err != nil {

@@ -31,9 +31,9 @@ func tools(t *testing.T, names ...string) (calls string) {
 
 func TestFindNamesWhatIsMissing(t *testing.T) {
 	tools(t)
-	_, err := Find(Want{Mesos: true, Elasticsearch: []string{"8.19.21", "7.17.29"}})
+	_, err := Find(Want{Mesos: true, Elasticsearch: []string{"8.19.21", "7.17.29"}, Spark: []string{"3.5.9"}, Maven: true})
 	require.ErrorIs(t, err, ErrMissing)
-	for _, what := range []string{"mesos 1.11.0", "elasticsearch 8.19.21", "elasticsearch 7.17.29", "make setup"} {
+	for _, what := range []string{"mesos 1.11.0", "elasticsearch 8.19.21", "elasticsearch 7.17.29", "spark 3.5.9", "mvn", "make setup"} {
 		assert.ErrorContains(t, err, what)
 	}
 	_, err = Find(Want{})
@@ -47,6 +47,8 @@ func TestMissingToolsBecomePackages(t *testing.T) {
 	assert.Subset(t, pkgs, []string{"gcc", "maven"})
 	assert.NotContains(t, pkgs, "g++")
 	assert.NotContains(t, pkgs, "python3")
+	s.want = Want{Spark: []string{"3.5.9"}, Maven: true}
+	assert.Subset(t, s.missingPackages(), []string{"maven"})
 }
 
 func TestPackages(t *testing.T) {

@@ -1,5 +1,5 @@
-// setup installs what Berth's tests and demo run: Mesos, ZooKeeper and
-// Elasticsearch.
+// setup installs what Berth's tests and demo run: Mesos, ZooKeeper,
+// Elasticsearch, and with -everything Spark.
 package main
 
 import (
@@ -17,7 +17,11 @@ import (
 func main() {
 	want := setup.All()
 	es := flag.String("es", strings.Join(want.Elasticsearch, ","), "versions of Elasticsearch, separated by commas")
+	everything := flag.Bool("everything", false, "also Spark and what builds the plugin for it")
 	flag.Parse()
+	if *everything {
+		want = setup.Everything()
+	}
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "setup: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)

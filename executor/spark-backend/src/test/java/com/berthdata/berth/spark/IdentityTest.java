@@ -5,8 +5,11 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.InputStream;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.Paths;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -77,5 +80,26 @@ class IdentityTest {
     Files.delete(file);
     assertEquals("second", token.current(), "a file that is gone for a moment changes nothing");
     assertThrows(IllegalStateException.class, () -> TokenSource.ofFile(file.toString()));
+  }
+
+  /** As Berth's executor hands it over: an inherited descriptor of a file that has no name. */
+  @Test
+  void tokenFileThatHasNoName() throws Exception {
+    Path file = dir.resolve("token");
+    Files.write(file, "nameless".getBytes());
+    Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+    try (InputStream open = Files.newInputStream(file); DirectoryStream<Path> fds = Files.newDirectoryStream(Paths.get("/proc/self/fd"))) {
+      Files.delete(file);
+      Path found = null;
+      for (Path fd : fds) {
+        if (Files.isSymbolicLink(fd) && Files.readSymbolicLink(fd).toString().startsWith(file.toString())) {
+          found = fd;
+        }
+      }
+      TokenSource token = TokenSource.ofFile(found.toString());
+      assertEquals("nameless", token.current());
+      assertEquals("nameless", token.current());
+      assertEquals('n', open.read());
+    }
   }
 }

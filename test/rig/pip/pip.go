@@ -1,4 +1,6 @@
-package mesos
+// Package pip downloads files of Python packages from the index that pip is
+// configured to use, also such as pip itself refuses or would build first.
+package pip
 
 import (
 	"context"
@@ -23,73 +25,76 @@ import (
 )
 
 const (
-	project       = "mesos-scheduler"
-	archive       = "mesos.scheduler-1.11.0.linux-x86_64.tar.gz"
-	archiveSHA256 = "1d376f20bca6d05ee8b90c1c123a452b28753497ccc2f1c80ea3ac94c12e8f6e"
-
-	// maxIndexPage bounds a package index's answer, maxArchive the download.
+	// maxIndexPage bounds a package index's answer.
 	maxIndexPage = 8 << 20
-	maxArchive   = 64 << 20
 	fetchTimeout = 10 * time.Minute
 )
 
-// fetchArchive downloads the archive to dest from the package index that pip is
-// configured to use. pip itself cannot: it refuses this kind of file.
-func fetchArchive(ctx context.Context, dest string) (err error) {
+// File is one file of a package index.
+type File struct {
+	// Project is the package's name in the index, Name the file's.
+	Project, Name string
+	SHA256        string // hex
+	// MaxBytes bounds the download.
+	MaxBytes int64
+}
+
+// Fetch downloads a file to dest, which appears only when its sum is right.
+func Fetch(ctx context.Context, f File, dest string) (err error) {
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("download %s: %w; behind a firewall, put the file at %s by hand", archive, err, dest)
+			err = fmt.Errorf("download %s: %w; behind a firewall, put the file at %s by hand", f.Name, err, dest)
 		}
 	}()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	pip, err := readPip(ctx)
+	conf, err := readConfig(ctx)
 	if err != nil {
 		return err
 	}
-	client, err := pip.client()
+	client, err := conf.client()
 	if err != nil {
 		return err
 	}
-	file, err := findInIndex(ctx, client, pip.index)
+	address, err := f.find(ctx, client, conf.index)
 	if err != nil {
 		return err
 	}
-	body, err := get(ctx, client, file, "")
+	body, err := get(ctx, client, address, "")
 	if err != nil {
 		return err
 	}
 	defer body.Body.Close()
-	return saveVerified(body.Body, dest, archiveSHA256)
+	return f.save(body.Body, dest)
 }
 
-// pipConfig is what of pip's configuration a download needs.
-type pipConfig struct {
+// config is what of pip's configuration a download needs.
+type config struct {
 	index string
 	cert  string // bundle of authorities; "" is the system's
 }
 
-func readPip(ctx context.Context) (pipConfig, error) {
+func readConfig(ctx context.Context) (config, error) {
 	out, err := output(ctx, "python3", "-m", "pip", "config", "list")
 	if err != nil {
-		return pipConfig{}, err
+		return config{}, err
 	}
-	c := parsePip(out)
+	c := parseConfig(out)
 	if c.index == "" {
 		// pip's own default, asked from pip so that no address is written here.
 		out, err := output(ctx, "python3", "-c", "from pip._internal.models.index import PyPI; print(PyPI.simple_url)")
 		if err != nil {
-			return pipConfig{}, fmt.Errorf("pip has no index configured and does not tell its default: %w", err)
+			return config{}, fmt.Errorf("pip has no index configured and does not tell its default: %w", err)
 		}
 		c.index = strings.TrimSpace(out)
 	}
 	return c, nil
 }
 
-// parsePip reads lines such as global.index-url='…'. The environment wins over
+// parseConfig reads lines such as global.index-url='…'. The environment wins over
 // files, and a section of a command over the global one, as in pip.
-func parsePip(list string) pipConfig {
-	var c pipConfig
+func parseConfig(list string) config {
+	var c config
 	ranks := map[string]int{}
 	for line := range strings.Lines(list) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
@@ -114,7 +119,7 @@ func parsePip(list string) pipConfig {
 	return c
 }
 
-func (c pipConfig) client() (*http.Client, error) {
+func (c config) client() (*http.Client, error) {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	if c.cert != "" {
 		pem, err := os.ReadFile(c.cert)
@@ -134,10 +139,10 @@ const jsonIndex = "application/vnd.pypi.simple.v1+json"
 
 var anchor = regexp.MustCompile(`(?is)<a\s[^>]*href\s*=\s*["']([^"']+)["']`)
 
-// findInIndex asks a package index of either form, JSON or HTML, for the
-// archive's address.
-func findInIndex(ctx context.Context, client *http.Client, index string) (string, error) {
-	page := strings.TrimRight(index, "/") + "/" + project + "/"
+// find asks a package index of either form, JSON or HTML, for the file's
+// address.
+func (f File) find(ctx context.Context, client *http.Client, index string) (string, error) {
+	page := strings.TrimRight(index, "/") + "/" + f.Project + "/"
 	resp, err := get(ctx, client, page, jsonIndex+", text/html;q=0.5")
 	if err != nil {
 		return "", err
@@ -153,7 +158,7 @@ func findInIndex(ctx context.Context, client *http.Client, index string) (string
 	}
 	for _, ref := range refs {
 		u, err := resp.Request.URL.Parse(ref)
-		if err != nil || path.Base(u.Path) != archive {
+		if err != nil || path.Base(u.Path) != f.Name {
 			continue
 		}
 		u.Fragment = ""
@@ -208,28 +213,28 @@ func get(ctx context.Context, client *http.Client, address, accept string) (*htt
 	return resp, nil
 }
 
-// saveVerified writes r to dest, which appears only when its sum is right.
-func saveVerified(r io.Reader, dest, sha string) error {
+// save writes r to dest, which appears only when its sum is right.
+func (f File) save(r io.Reader, dest string) error {
 	if err := os.MkdirAll(filepath.Dir(dest), 0o755); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(dest), ".part-")
+	part, err := os.CreateTemp(filepath.Dir(dest), ".part-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
-	defer f.Close()
+	defer os.Remove(part.Name())
+	defer part.Close()
 	sum := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(f, sum), io.LimitReader(r, maxArchive)); err != nil {
+	if _, err := io.Copy(io.MultiWriter(part, sum), io.LimitReader(r, f.MaxBytes)); err != nil {
 		return err
 	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != sha {
-		return fmt.Errorf("its sha256 is %s, expected %s: the file is not the one that this build knows", got, sha)
+	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
+		return fmt.Errorf("its sha256 is %s, expected %s: the file is not the one that this build knows", got, f.SHA256)
 	}
-	if err := f.Close(); err != nil {
+	if err := part.Close(); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), dest)
+	return os.Rename(part.Name(), dest)
 }
 
 // output runs a program and returns what it printed; its error quotes standard
