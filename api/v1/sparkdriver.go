@@ -47,6 +47,9 @@ type SparkRegistration struct {
 	RegisteredExecutors []string `json:"registeredExecutors"`
 	// Killing are those that Spark wants gone and that have not ended.
 	Killing []string `json:"killing,omitempty"`
+	// Draining are those that Spark is decommissioning: they go by themselves
+	// and do not count for the target.
+	Draining []string `json:"draining,omitempty"`
 	// MaxExecutorID is the highest executor id that the driver has seen; ids are
 	// never used again.
 	MaxExecutorID int64 `json:"maxExecutorId"`
@@ -153,6 +156,7 @@ type SparkSync struct {
 	Generation          int64    `json:"generation"`
 	RegisteredExecutors []string `json:"registeredExecutors"`
 	Killing             []string `json:"killing,omitempty"`
+	Draining            []string `json:"draining,omitempty"`
 	MaxExecutorID       int64    `json:"maxExecutorId"`
 }
 
