@@ -7,6 +7,7 @@ import (
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 
+	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/placement"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
@@ -77,6 +78,9 @@ func (c *Core) settleAgents() {
 	if !c.connected {
 		return
 	}
+	if len(c.waits) > 0 {
+		c.agentsSoon = true
+	}
 	pace := agentsRoutine
 	if c.agentsSoon {
 		pace = agentsEvery
@@ -112,7 +116,7 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 		a.attributes = placement.AttributesOf(o.Hostname, o.Attributes)
 		a.machine = c.machineOf(a)
 		a.free, a.full = volumes.Subtract(o.Total, o.Used), true
-		c.recognise(a, slices.Clone(c.held.byAgent[o.ID]), e.AskedAt)
+		c.recognise(a, c.held.ours(o.ID), e.AskedAt)
 	}
 	for id := range c.agents {
 		if !seen[id] {
@@ -120,6 +124,39 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 		}
 	}
 	c.settleWitness(e)
+	c.noteFindings()
+	c.answerWaits(e.AskedAt)
+}
+
+// witnessWait is a user who waits for a view of the agents that is asked for after
+// since.
+type witnessWait struct {
+	reply ReplyID
+	since time.Time
+}
+
+func (c *Core) witnessAsked(e WitnessAsked) {
+	// Whoever asked long ago has got no answer and gone.
+	c.waits = slices.DeleteFunc(c.waits, func(w witnessWait) bool { return !w.since.Add(witnessWaits).After(c.now) })
+	switch {
+	case !c.connected:
+		c.refuse(e.Reply, v1.ProblemUnavailable("Berth is not subscribed to a Mesos master, so that none can be asked"))
+	case len(c.waits) >= maxWaits:
+		c.refuse(e.Reply, v1.ProblemUnavailable("too many requests wait for the master's view already"))
+	default:
+		c.waits = append(c.waits, witnessWait{reply: e.Reply, since: c.now})
+	}
+}
+
+// answerWaits answers those whom a view that was asked for at a time is new enough.
+func (c *Core) answerWaits(asked time.Time) {
+	c.waits = slices.DeleteFunc(c.waits, func(w witnessWait) bool {
+		if asked.Before(w.since) {
+			return false
+		}
+		c.out.Replies = append(c.out.Replies, Reply{ID: w.reply, Accepted: &v1.Accepted{Name: "witness"}})
+		return true
+	})
 }
 
 // recognise compares what an agent shows under our labels with the records.

@@ -72,12 +72,17 @@ type Core struct {
 	observedAt   time.Time // last AgentsObserved, by its AskedAt
 	agentsAsked  time.Time
 	agentsSoon   bool
+	waits        []witnessWait // for a view asked for later
 
 	// unheard are the tasks that may run and of which the subscription has not
 	// told yet: see the recovery gate.
 	unheard map[string]bool
 	unknown map[string]*unknownTask // by task id
 	held    holdings
+	// ended says when the records of labels ended that the last view may still show.
+	ended map[string]time.Time
+	// findings are the ledger's, by id.
+	findings map[string]*finding
 
 	// agenda says what needs a look when; wanting are the slots that need an
 	// offer now, by id.
@@ -95,6 +100,7 @@ type Core struct {
 	changedKills   map[string]bool
 	removed        map[state.Key]bool
 	frameworkDirty bool
+	findingsDirty  bool
 	wake           time.Time
 
 	eventSeq int64
@@ -159,6 +165,8 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 		agents:     map[string]*agent{},
 		unheard:    map[string]bool{},
 		unknown:    map[string]*unknownTask{},
+		ended:      map[string]time.Time{},
+		findings:   map[string]*finding{},
 		agenda:     newAgenda(),
 		wanting:    map[string]bool{},
 		look:       map[string]bool{},
@@ -220,6 +228,15 @@ func (c *Core) load(key state.Key, raw []byte) error {
 		}
 		c.unknown[r.TaskID] = &unknownTask{id: r.TaskID, agentID: r.AgentID, order: &r.Order, first: r.Order.At, last: r.Order.At}
 		return nil
+	case state.KindFindings:
+		r, err := findingsRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		for _, f := range r.Findings {
+			c.findings[f.ID] = &finding{Finding: f}
+		}
+		return nil
 	default:
 		return fmt.Errorf("%s: a kind of record that this build does not know: downgrade is refused", key)
 	}
@@ -255,6 +272,7 @@ var (
 	clusterRecord   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
 	slotRecord      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
 	killRecord      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
+	findingsRecord  = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
 )
 
 // FrameworkID returns the durable framework id, "" before the first
@@ -281,6 +299,9 @@ func (c *Core) remove(s *slot) {
 	delete(c.wanting, s.ID)
 	if s.Task != nil {
 		c.heard(s.Task.ID)
+	}
+	if s.Bind != nil && len(c.ended) < maxEnded {
+		c.ended[s.ID] = c.now
 	}
 	c.agenda.set(s.ID, time.Time{})
 	c.lookOwners[s.Owner] = true
@@ -332,9 +353,11 @@ func (c *Core) taskSlot(taskID string) (*slot, int64) {
 }
 
 // clip bounds a foreign message before it is kept.
-func clip(s string) string {
-	if len(s) > maxMessage {
-		return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+func clip(s string) string { return clipTo(s, maxMessage) }
+
+func clipTo(s string, most int) string {
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }

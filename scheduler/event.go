@@ -67,8 +67,11 @@ type AgentObservation struct {
 	// Registered is false for an agent that has not come back since a master
 	// failover: what it holds is not known then, whatever Total says.
 	Registered bool
-	Active     bool
-	Draining   bool
+	// Disconnected: the master has lost its connection to it, so that Total is
+	// what the agent last said.
+	Disconnected bool
+	Active       bool
+	Draining     bool
 	// Total includes dynamic reservations and volumes. Used is what tasks and
 	// executors occupy, of every framework. Both in the reservations[] format.
 	Total []mesos.Resource
@@ -136,6 +139,10 @@ type TaskKillWithdrawn struct {
 	User, Message string
 }
 
+// WitnessAsked is answered once the master has shown its agents in answer to a
+// question that was sent later: what a person has just changed is in it.
+type WitnessAsked struct{ Reply ReplyID }
+
 func (Subscribed) event()            {}
 func (Disconnected) event()          {}
 func (OffersReceived) event()        {}
@@ -155,3 +162,4 @@ func (VolumeDestroyOrdered) event()  {}
 func (VolumeRestored) event()        {}
 func (TaskKillOrdered) event()       {}
 func (TaskKillWithdrawn) event()     {}
+func (WitnessAsked) event()          {}

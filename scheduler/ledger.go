@@ -1,80 +1,116 @@
 package scheduler
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"time"
 
-	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
 )
 
-// holdings is the last full view of what the agents hold for our roles.
+// holdings is the master's last view of what the agents hold for our roles: the
+// second witness beside the records.
 type holdings struct {
-	byAgent map[string][]volumes.Holding
+	views   []volumes.View // by agent id
+	byAgent map[string]int // index in views
+	// agents are all that the master listed, away those of which it says that it
+	// cannot tell what they hold.
+	agents int
+	away   []awayAgent
 	// whole: every agent that the master counts on was registered.
 	whole bool
-	// orphans counts labels of ours that no record explains.
-	orphans int
 }
+
+type awayAgent struct{ id, hostname, why string }
+
+// Why a view may not be what an agent holds now.
+const (
+	whyNotBack      = "the agent has not come back since the master's failover"
+	whyDisconnected = "the master has lost its connection to the agent"
+	whyNotListed    = "the master does not list the agent: it is unreachable, or was removed"
+	whyNoView       = "the master has not been asked yet"
+)
 
 // holdingsOf lists what is reserved for any of our roles, by agent.
 func (c *Core) holdingsOf(e AgentsObserved) holdings {
-	h := holdings{byAgent: map[string][]volumes.Holding{}, whole: true}
+	h := holdings{whole: true, agents: len(e.Agents), views: make([]volumes.View, 0, len(e.Agents)), byAgent: make(map[string]int, len(e.Agents))}
 	for i := range e.Agents {
 		o := &e.Agents[i]
-		if !o.Registered {
+		v := volumes.View{AgentID: o.ID}
+		switch {
+		case !o.Registered:
 			h.whole = false
-			continue // it may hold anything: not knowing is not "gone"
+			v.Unknown = whyNotBack // it may hold anything: not knowing is not "gone"
+		case o.Disconnected:
+			v.Unknown = whyDisconnected
+			fallthrough
+		default:
+			v.Held = volumes.Inventory(c.cfg.Roles, c.cfg.Principal, o.Total)
 		}
-		list := []volumes.Holding{}
-		for _, role := range c.cfg.Roles {
-			// A pool of one role skips what other roles hold.
-			pool, err := volumes.NewPoolFromResources(role, c.cfg.Principal, o.Total)
-			if err != nil {
-				c.why("the resources of agent %s cannot be read: %v", o.ID, err)
-				continue
-			}
-			list = append(list, pool.Held()...)
+		if v.Unknown != "" {
+			h.away = append(h.away, awayAgent{id: o.ID, hostname: o.Hostname, why: v.Unknown})
 		}
-		h.byAgent[o.ID] = list
-		for j := range list {
-			if !list[j].Foreign && c.slots[list[j].Label] == nil {
-				h.orphans++
-			}
-		}
+		h.views = append(h.views, v)
+	}
+	slices.SortFunc(h.views, func(a, b volumes.View) int { return cmp.Compare(a.AgentID, b.AgentID) })
+	slices.SortFunc(h.away, func(a, b awayAgent) int { return cmp.Compare(a.id, b.id) })
+	for i := range h.views {
+		h.byAgent[h.views[i].AgentID] = i
 	}
 	return h
+}
+
+// view is what the master shows of an agent; nil when it has not come back, or is
+// not listed.
+func (h holdings) view(agentID string) *volumes.View {
+	i, listed := h.byAgent[agentID]
+	if !listed || h.views[i].Unknown == whyNotBack {
+		return nil
+	}
+	return &h.views[i]
 }
 
 // find is what an agent holds under a label. known is false when nothing can be
 // said of the agent.
 func (h holdings) find(agentID, label string) (held volumes.Holding, reserved, known bool) {
-	list, known := h.byAgent[agentID]
-	i := slices.IndexFunc(list, func(h volumes.Holding) bool { return h.Label == label && !h.Foreign })
-	if i < 0 {
-		return volumes.Holding{}, false, known
+	v := h.view(agentID)
+	if v == nil {
+		return volumes.Holding{}, false, false
 	}
-	return list[i], true, known
+	i := slices.IndexFunc(v.Held, func(r volumes.Reserved) bool { return r.Label == label && !r.Foreign })
+	if i < 0 {
+		return volumes.Holding{}, false, true
+	}
+	return v.Held[i].Holding, true, true
 }
 
-// settleWitness compares every slot's binding with a full view of its agent.
-// Only a view that was asked for well after the slot last changed proves
-// anything (Mesos rule 38).
+// ours are the reservations of our making that an agent shows.
+func (h holdings) ours(agentID string) []volumes.Holding {
+	var out []volumes.Holding
+	if v := h.view(agentID); v != nil {
+		for i := range v.Held {
+			if !v.Held[i].Foreign {
+				out = append(out, v.Held[i].Holding)
+			}
+		}
+	}
+	return out
+}
+
+// settleWitness compares what is unsure of a slot's binding with a full view of
+// its agent. Only a view that was asked for well after the slot last changed
+// proves anything (Mesos rule 38).
 func (c *Core) settleWitness(e AgentsObserved) {
 	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
 		s := c.slots[id]
-		if s.Bind == nil || !c.settledBefore(s, e) {
+		if s.Bind == nil || !c.settledBefore(s, e) || !s.unsureOrReleasing() {
 			continue
 		}
-		h, reserved, known := c.held.find(s.Bind.AgentID, s.ID)
-		if !known {
-			continue
-		}
-		if s.unsureOrReleasing() {
+		if h, reserved, known := c.held.find(s.Bind.AgentID, s.ID); known {
 			c.witness(s, h, reserved)
 		}
-		c.missing(s, s.Want == state.WantRun && s.Bind.Reserved == state.KnownYes && (!reserved || s.Bind.Volume == state.KnownYes && h.Volume == nil))
 	}
 }
 
@@ -119,109 +155,70 @@ func (c *Core) witness(s *slot, h volumes.Holding, reserved bool) {
 	c.touch(s)
 }
 
-// missing notes whether a slot's reservation or volume has gone without an
-// operation of ours: somebody else removed it. It is said, and nothing is done.
-func (c *Core) missing(s *slot, missing bool) {
-	if s.missing == missing {
-		return
+// audit compares records and holdings: the ledger. A view that is stale at the
+// time now proves nothing.
+func (c *Core) audit(now time.Time) []volumes.Entry {
+	records := make([]volumes.Record, 0, len(c.slots))
+	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
+		records = append(records, c.recordOf(c.slots[id]))
 	}
-	s.missing = missing
-	c.lookOwners[s.Owner] = true
-	if missing {
-		c.publish("VolumeMissing", s.Owner, s.Name, "reservation or volume %s is not on agent %s (%s) any more, and Berth did not remove it", s.ID, s.Bind.AgentID, s.Bind.Hostname)
-	}
-}
-
-// audit compares records and holdings: the ledger.
-func (c *Core) audit() []volumes.Entry {
-	l := volumes.NewLedger()
-	ids := slices.Sorted(maps.Keys(c.slots))
-	for _, settled := range []bool{true, false} {
-		for _, id := range ids {
-			s := c.slots[id]
-			if s.Bind != nil && c.settledBefore(s, AgentsObserved{AskedAt: c.observedAt}) == settled {
-				l.Put(recordOf(s))
-			}
-		}
-		if settled {
-			// Records that changed after the view are put after it: they are
-			// not missing for not being in it.
-			for _, agent := range slices.Sorted(maps.Keys(c.held.byAgent)) {
-				l.Observe(agent, c.held.byAgent[agent], true)
-			}
+	views, noView := c.held.views, whyNotListed
+	if why := c.witnessStale(now); why != "" {
+		noView = why
+		views = slices.Clone(views)
+		for i := range views {
+			views[i].Unknown = why
 		}
 	}
-	return l.Classify()
+	return slices.DeleteFunc(volumes.Classify(records, views, noView), func(e volumes.Entry) bool {
+		// A slot without a place has nothing to be compared; and what was given
+		// back after the view was asked for is not too much because of it.
+		return !e.Seen && e.AgentID == "" || e.Record.Label == "" && c.endedAfterView(e.Holding.Label)
+	})
 }
 
-func recordOf(s *slot) volumes.Record {
-	st := volumes.StateOwned
+// witnessStale says why the last view of the agents is not to be believed, "" if
+// it is.
+func (c *Core) witnessStale(now time.Time) string {
+	switch {
+	case c.observedAt.IsZero():
+		return whyNoView
+	case now.Sub(c.observedAt) > witnessTrusted:
+		return "the master's operator API has not answered since " + c.observedAt.UTC().Format(time.RFC3339)
+	}
+	return ""
+}
+
+// endedAfterView reports whether the record of a label ended so late that the last
+// view of the agents may still show what it held.
+func (c *Core) endedAfterView(label string) bool {
+	at, ended := c.ended[label]
+	return ended && c.observedAt.Before(at.Add(witnessLag))
+}
+
+// forgetEnded drops ends of records that every later view knows of.
+func (c *Core) forgetEnded() {
+	maps.DeleteFunc(c.ended, func(label string, _ time.Time) bool { return !c.endedAfterView(label) })
+}
+
+// recordOf is a slot as the ledger's first witness: what surely is there, and
+// whether the last view was asked for late enough to contradict it.
+func (c *Core) recordOf(s *slot) volumes.Record {
+	r := volumes.Record{Label: s.ID, PersistenceID: s.Identity.PersistenceID, State: volumes.StateOwned}
 	switch s.Want {
 	case state.WantRetain:
-		st = volumes.StateRetained
+		r.State = volumes.StateRetained
 	case state.WantDestroy:
-		st = volumes.StateDestroying
+		r.State = volumes.StateDestroying
+	case state.WantNothing:
+		r.State = volumes.StateLost
 	}
-	return volumes.Record{
-		Label: s.ID, AgentID: s.Bind.AgentID, PersistenceID: s.Identity.PersistenceID,
-		Created: s.Bind.Volume == state.KnownYes, Cluster: s.Owner, Node: s.Name, State: st,
+	b := s.Bind
+	if b == nil {
+		return r
 	}
-}
-
-// Volumes is the ledger for people: every reservation and volume that a record
-// or an agent knows.
-func (c *Core) Volumes() []v1.VolumeView {
-	out := []v1.VolumeView{}
-	for _, e := range c.audit() {
-		v := v1.VolumeView{ID: e.Record.Label, Class: string(e.Class), AgentID: e.AgentID, SizeMiB: e.Holding.Disk.Float()}
-		if a := c.agents[e.AgentID]; a != nil {
-			v.Hostname = a.hostname
-		}
-		if s := c.slots[v.ID]; s != nil {
-			describeVolume(&v, s, e)
-		} else {
-			v.ID = e.Holding.Label
-			v.Message = map[volumes.Class]string{
-				volumes.ClassOrphan:  "no record explains this reservation; it is left alone",
-				volumes.ClassForeign: "reserved for our role by somebody else; it is left alone",
-			}[e.Class]
-		}
-		out = append(out, v)
-	}
-	return out
-}
-
-func describeVolume(v *v1.VolumeView, s *slot, e volumes.Entry) {
-	v.Cluster, v.Node, v.Hostname, v.SizeMiB = s.Owner, s.Name, s.Bind.Hostname, s.Bind.DiskMiB.Float()
-	switch {
-	case s.Want == state.WantNothing:
-		v.Class, v.Message = string(volumes.ClassMissing), s.LastFailure
-	case e.Class == volumes.ClassMissing:
-		v.Message = "a full view of the agent does not show it, and Berth did not remove it"
-	case e.Moved():
-		v.Message = "seen under another agent id than on record"
-	}
-	if s.Want == state.WantRetain || s.Want == state.WantDestroy {
-		at := s.RetainUntil
-		v.RetainTo = &at
-		if s.Order != nil {
-			v.DestroyAt = &at
-		}
-	}
-}
-
-// judgeVolumes says whether every volume on record was last seen where it
-// should be.
-func (c *Core) judgeVolumes(cl *cluster) {
-	var missing []string
-	for _, s := range cl.list() {
-		if s.missing && s.Want == state.WantRun {
-			missing = append(missing, s.ID)
-		}
-	}
-	if len(missing) > 0 {
-		c.setCondition(cl, "VolumesPresent", "False", "Missing", "%d volumes are not on their agents any more, such as %s: see berth volumes list", len(missing), missing[0])
-		return
-	}
-	c.setCondition(cl, "VolumesPresent", "True", "Present", "")
+	r.AgentID, r.Reserved, r.Created = b.AgentID, b.Reserved == state.KnownYes, b.Volume == state.KnownYes
+	r.CPU, r.Mem, r.Ports = s.Need.CPU, s.Need.Mem, s.Need.Ports
+	r.Settled = s.Release == nil && b.ReserveOp == "" && b.CreateOp == "" && c.settledBefore(s, AgentsObserved{AskedAt: c.observedAt})
+	return r
 }

@@ -60,6 +60,13 @@ const (
 	// witnessLag is how old a decision must be for a full view of the agents
 	// that does not show it to prove that it never happened.
 	witnessLag = 5 * time.Second
+	// witnessTrusted is how long a view of the agents is believed: five times the
+	// routine pace, so that one or two answers may fail.
+	witnessTrusted = 5 * time.Minute
+	// witnessWaits is how long a request waits for a newer view, at most.
+	witnessWaits = time.Minute
+	// findingsKept is how long what was found is remembered while its agent is away.
+	findingsKept = 7 * 24 * time.Hour
 
 	// createTries is after how many refused CREATEs on one agent a slot
 	// without data gives its reservation back and looks elsewhere.
@@ -78,6 +85,17 @@ const (
 	maxUnknown       = 100_000
 	maxUnknownListed = 1000
 	maxKillOrders    = 1000
+	// maxFindings bounds what is remembered of the ledger's findings, maxTold how
+	// many new ones of one view are told one by one.
+	// maxFindingText bounds each text of theirs, in bytes: all of them fit into one
+	// record.
+	maxFindings    = 800
+	maxTold        = 20
+	maxFindingText = 100
+	// maxWaits bounds the requests that wait for a newer view of the agents.
+	maxWaits = 100
+	// maxEnded bounds the ends of records that are remembered until the next view.
+	maxEnded = 20_000
 	// maxReturned bounds the offers that wait to be declined once more.
 	maxReturned = 20_000
 	// maxMessage bounds a message that is kept in a record, in bytes.

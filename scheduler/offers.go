@@ -296,7 +296,8 @@ func (c *Core) placeSlot(space *placement.Space, at map[string]*batch, s *slot) 
 	}
 	out := space.Place(req)
 	if !out.Placed {
-		if b := at[req.Bound]; b != nil && c.unavailable(b) == "" {
+		// What the master's own view says is missing does not come by waiting.
+		if b := at[req.Bound]; b != nil && c.unavailable(b) == "" && !s.missing {
 			b.waits = true
 		}
 		return placed{}, false

@@ -8,6 +8,7 @@ import (
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
+	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -61,6 +62,10 @@ func (c *Core) subscribed(e Subscribed) {
 func (c *Core) disconnected(e Disconnected) {
 	c.connected = false
 	c.reconcile = reconciliation{}
+	for _, w := range c.waits {
+		c.refuse(w.reply, v1.ProblemUnavailable("the subscription to the Mesos master ended before it could be asked"))
+	}
+	c.waits = nil
 	c.why("subscription ended: %s", e.Reason)
 }
 

@@ -30,11 +30,14 @@ func CheckRecords(records map[state.Key][]byte) error {
 }
 
 func checkRecord(key state.Key, raw []byte) error {
-	one := Core{clusters: map[string]*cluster{}, slots: map[string]*slot{}, unknown: map[string]*unknownTask{}}
+	one := Core{clusters: map[string]*cluster{}, slots: map[string]*slot{}, findings: map[string]*finding{}, unknown: map[string]*unknownTask{}}
 	if err := one.load(key, raw); err != nil {
 		return err
 	}
 	name := frameworkName
+	if key.Kind() == state.KindFindings {
+		name = findingsName
+	}
 	for n := range one.clusters {
 		name = n
 	}

@@ -55,6 +55,8 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 		c.taskKillOrdered(e)
 	case TaskKillWithdrawn:
 		c.taskKillWithdrawn(e)
+	case WitnessAsked:
+		c.witnessAsked(e)
 	default:
 		c.why("event %T is not known to this core and was ignored", ev)
 	}
@@ -68,7 +70,7 @@ func (c *Core) begin(now time.Time) {
 	clear(c.changedOwners)
 	clear(c.changedKills)
 	clear(c.removed)
-	c.frameworkDirty = false
+	c.frameworkDirty, c.findingsDirty = false, false
 	c.wake = time.Time{}
 }
 
@@ -162,6 +164,13 @@ func (c *Core) encode() error {
 	}
 	if err := c.encodeKills(); err != nil {
 		return err
+	}
+	if c.findingsDirty {
+		w, err := c.encodeFindings()
+		if err != nil {
+			return err
+		}
+		c.out.Writes = append(c.out.Writes, w)
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.removed)) {
 		c.out.Writes = append(c.out.Writes, state.Write{Key: key})

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/plan"
@@ -273,17 +274,27 @@ type Stats struct {
 	Clusters, Slots, Wanting, Agents int
 	UnknownTasks, UnknownLabels      int
 	Unanswered                       int // tasks that reconciliation waits for
-	SlotStates                       map[string]int
-	ClusterPhases                    map[string]int
+	// Findings are the ledger's, by class.
+	Findings map[string]int
+	// WitnessAt is when the agents were last asked for; zero: not yet.
+	WitnessAt     time.Time `json:",omitzero"`
+	SlotStates    map[string]int
+	ClusterPhases map[string]int
 }
 
 // Stats counts what there is.
 func (c *Core) Stats() Stats {
 	st := Stats{
 		Clusters: len(c.clusters), Slots: len(c.slots), Wanting: len(c.wanting), Agents: len(c.agents),
-		UnknownTasks: len(c.unknown), UnknownLabels: c.held.orphans, Unanswered: len(c.reconcile.waiting),
+		UnknownTasks: len(c.unknown), Unanswered: len(c.reconcile.waiting), Findings: map[string]int{}, WitnessAt: c.observedAt,
 		SlotStates: map[string]int{}, ClusterPhases: map[string]int{},
 	}
+	for _, f := range c.findings {
+		if f.current {
+			st.Findings[string(f.entry.Class)]++
+		}
+	}
+	st.UnknownLabels = st.Findings[string(volumes.ClassOrphan)]
 	for _, s := range c.slots {
 		st.SlotStates[s.display()]++
 	}

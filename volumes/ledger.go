@@ -2,7 +2,6 @@ package volumes
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 )
 
@@ -14,19 +13,32 @@ const (
 	StateOwned      RecordState = "owned"      // a slot uses it, or will
 	StateRetained   RecordState = "retained"   // kept after its slot was deleted
 	StateDestroying RecordState = "destroying" // an explicit order to destroy it
+	StateLost       RecordState = "lost"       // its agent was declared gone
 )
 
-// Record is what is durably known of one slot's reservation.
+// Record is what is durably known of one slot's reservation: the first witness.
 type Record struct {
 	Label         string
 	AgentID       string // where it was last known; "" = nowhere yet
 	PersistenceID string
-	// Created says that the volume was created: from then on its absence is a
-	// finding.
-	Created bool
-	Cluster string
-	Node    string
-	State   RecordState
+	// Reserved and Created say that the reservation and the volume surely were
+	// made: from then on their absence is a finding.
+	Reserved, Created bool
+	// CPU, Mem and Ports are what the reservation has beside its disk.
+	CPU, Mem Amount
+	Ports    int
+	State    RecordState
+	// Settled: the view was asked for well after the record last changed, and no
+	// operation is under way. Otherwise what it does not show proves nothing.
+	Settled bool
+}
+
+// View is what the master shows of one agent: the second witness.
+type View struct {
+	AgentID string
+	Held    []Reserved
+	// Unknown says why Held may not be what the agent holds; "" when it is.
+	Unknown string
 }
 
 // Class is what an Entry is.
@@ -43,183 +55,106 @@ const (
 	// ClassForeign: not ours to touch: no label of ours, another principal, or
 	// another volume under our label.
 	ClassForeign Class = "foreign"
-	// ClassMissing: a full observation of its agent that is newer than the
-	// record does not show it, or shows it without its volume.
+	// ClassMissing: a view of its agent that is newer than the record does not
+	// show it, or shows it without its volume or with less than is on record.
 	ClassMissing Class = "missing"
+	// ClassUnknown: the witness cannot tell; not knowing is neither "gone" nor
+	// "too much".
+	ClassUnknown Class = "unknown"
 )
 
-// Entry is one line of the ledger: a record, a holding, or both.
+// Entry is one line of the ledger: a record, a reservation, or both.
 type Entry struct {
-	Class  Class
-	Record Record // zero for orphan and foreign
-	// AgentID is where the holding was seen, or else where the record has it.
+	Class Class
+	// Record is zero for what no record explains.
+	Record Record
+	// AgentID is where the reservation was seen, or else where the record has it.
 	AgentID string
-	// Seen says whether Holding was observed. An entry that is neither seen
-	// nor missing is in use, or its agent was not yet observed in full.
+	// Seen says whether Holding was observed.
 	Seen    bool
-	Holding Holding
+	Holding Reserved
+	// Why says why the class is what it is; "" when both witnesses agree.
+	Why string
 }
 
-// Moved says that the holding was seen on another agent id than the record's:
-// the agent came back under a new id (Mesos rule 48).
+// Moved says that the reservation was seen on another agent id than the
+// record's: the agent came back under a new id (Mesos rule 48).
 func (e Entry) Moved() bool {
 	return e.Seen && e.Record.AgentID != "" && e.AgentID != e.Record.AgentID
 }
 
-// Ledger compares what the records say with what the agents show.
-type Ledger struct {
-	records map[string]recorded
-	agents  map[string]*observed
-	// changes counts what came in, to tell which is newer.
-	changes int
+// Confirmed says that a view newer than the record shows all that is on record.
+func (e Entry) Confirmed() bool {
+	return e.Seen && e.Why == "" && e.Record.Settled
 }
 
-// recorded is a record, and when it last changed.
-type recorded struct {
-	Record
-	at int
-}
-
-// observed is what one agent has shown, and when it last showed everything; 0
-// is never.
-type observed struct {
-	held   []Holding
-	fullAt int
-}
-
-// NewLedger makes an empty ledger.
-func NewLedger() *Ledger {
-	return &Ledger{records: map[string]recorded{}, agents: map[string]*observed{}}
-}
-
-// Put adds or replaces the record of a label. A record that is new or changed
-// is not missing before its agent is observed in full again.
-func (l *Ledger) Put(r Record) {
-	if old, ok := l.records[r.Label]; ok && old.Record == r {
-		return
+// Classify compares the records with what the master shows, and lists every
+// record and every reservation once, by label and agent. Labels of records are
+// unique. noView says why an agent has no view, for those that have none.
+func Classify(records []Record, views []View, noView string) []Entry {
+	byLabel := make(map[string]*Record, len(records))
+	for i := range records {
+		byLabel[records[i].Label] = &records[i]
 	}
-	l.changes++
-	l.records[r.Label] = recorded{Record: r, at: l.changes}
-}
-
-// Remove drops the record of a label: once it was released, or it never came
-// to be.
-func (l *Ledger) Remove(label string) { delete(l.records, label) }
-
-// Record is the record of a label.
-func (l *Ledger) Record(label string) (Record, bool) {
-	r, ok := l.records[label]
-	return r.Record, ok
-}
-
-// Observe takes in what an agent shows. A full observation (the operator API's
-// view of the agent: offered, used and unused), asked for after the last Put,
-// replaces what was known of it. Any other (an offer) only adds: what it does
-// not show may be in another offer or in use.
-func (l *Ledger) Observe(agentID string, held []Holding, full bool) {
-	if full {
-		l.changes++
-		l.agents[agentID] = &observed{held: slices.Clone(held), fullAt: l.changes}
-		return
-	}
-	o := l.agents[agentID]
-	if o == nil {
-		o = &observed{}
-		l.agents[agentID] = o
-	}
-	for _, h := range held {
-		i := slices.IndexFunc(o.held, func(k Holding) bool {
-			return k.Label == h.Label && k.Foreign == h.Foreign && k.Principal == h.Principal
-		})
-		switch {
-		case i < 0:
-			o.held = append(o.held, h)
-		case h.shows(o.held[i]):
-			o.held[i] = h
-		}
-	}
-}
-
-// shows says that h shows no less than k.
-func (h Holding) shows(k Holding) bool {
-	return h.CPU >= k.CPU && h.Mem >= k.Mem && h.Disk >= k.Disk && len(h.Ports) >= len(k.Ports) &&
-		(k.Volume == nil || h.PersistenceID == k.PersistenceID)
-}
-
-// Released notes that an agent's holding of a label is gone, by the feedback of
-// UNRESERVE. keptVolume leaves its disk.
-func (l *Ledger) Released(agentID, label string, keptVolume bool) {
-	o := l.agents[agentID]
-	if o == nil {
-		return
-	}
-	for i := range o.held {
-		if h := &o.held[i]; h.Label == label && !h.Foreign {
-			if keptVolume {
-				*h = h.disksOnly()
-				return
-			}
-			o.held = slices.Delete(o.held, i, i+1)
-			return
-		}
-	}
-}
-
-func (h Holding) disksOnly() Holding {
-	kept := Holding{Label: h.Label, Principal: h.Principal}
-	for _, r := range h.Resources {
-		if r.Name == nameDisk {
-			kept.Resources = append(kept.Resources, r)
-		}
-	}
-	kept.sum()
-	return kept
-}
-
-// Forget drops what was observed of an agent that is gone. It says nothing of
-// its volumes: they may come back under another agent id.
-func (l *Ledger) Forget(agentID string) { delete(l.agents, agentID) }
-
-// Classify lists every record and every holding once, by label and agent.
-func (l *Ledger) Classify() []Entry {
-	// Where each label was seen.
-	seen := map[string][]Entry{}
-	var entries []Entry
-	for _, agent := range slices.Sorted(maps.Keys(l.agents)) {
-		for _, h := range l.agents[agent].held {
-			e := Entry{AgentID: agent, Seen: true, Holding: h}
-			r, known := l.records[h.Label]
+	unknown := make(map[string]string, len(views))
+	seen := map[string][]Entry{} // by label of a record
+	entries := make([]Entry, 0, len(records))
+	for i := range views {
+		v := &views[i]
+		unknown[v.AgentID] = v.Unknown
+		for j := range v.Held {
+			e := Entry{AgentID: v.AgentID, Seen: true, Holding: v.Held[j]}
+			r := byLabel[e.Holding.Label]
 			switch {
-			case h.Foreign:
-				e.Class = ClassForeign
-			case !known:
-				e.Class = ClassOrphan
-			case h.Volume != nil && h.PersistenceID != r.PersistenceID:
+			case e.Holding.Foreign:
+				// Its name says so, whatever the view is worth.
+				e.Class, e.Why = ClassForeign, e.Holding.Why
+				if v.Unknown != "" {
+					e.Why += ", as last seen: " + v.Unknown
+				}
+			case r == nil:
+				e.Class, e.Why = orphan(v, "no record explains it")
+			case e.Holding.Volume != nil && e.Holding.PersistenceID != r.PersistenceID:
 				// Nobody's order names that volume, so nothing may destroy it.
-				e.Class = ClassForeign
+				e.Class, e.Why = ClassForeign, "volume "+e.Holding.PersistenceID+" is not that of slot "+r.Label
 			default:
-				seen[h.Label] = append(seen[h.Label], e)
+				seen[r.Label] = append(seen[r.Label], e)
 				continue
 			}
 			entries = append(entries, e)
 		}
 	}
-	for label, r := range l.records {
-		entries = l.settle(entries, r, seen[label])
+	for i := range records {
+		r := &records[i]
+		why, viewed := unknown[r.AgentID]
+		if !viewed {
+			why = noView
+		}
+		entries = settle(entries, *r, seen[r.Label], why)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int {
 		return cmp.Or(cmp.Compare(a.label(), b.label()), cmp.Compare(a.AgentID, b.AgentID),
-			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Holding.Principal, b.Holding.Principal))
+			cmp.Compare(a.Class, b.Class), cmp.Compare(a.Holding.key, b.Holding.key))
 	})
 	return entries
 }
 
 func (e Entry) label() string { return cmp.Or(e.Record.Label, e.Holding.Label) }
 
+// orphan is the class of what no record explains, as far as its agent's view can
+// be believed.
+func orphan(v *View, why string) (Class, string) {
+	if v.Unknown != "" {
+		return ClassUnknown, why + ", but " + v.Unknown
+	}
+	return ClassOrphan, why
+}
+
 // settle adds a record with its one place among those where its label was seen;
-// the others are orphans.
-func (l *Ledger) settle(entries []Entry, r recorded, seen []Entry) []Entry {
-	// A holding that shows the volume, if there is to be one, is the place;
+// the others are orphans. unknown says why the view of the record's agent proves
+// nothing.
+func settle(entries []Entry, r Record, seen []Entry, unknown string) []Entry {
+	// A reservation that shows the volume, if there is to be one, is the place;
 	// on the record's agent rather than elsewhere.
 	at := -1
 	for i, e := range seen {
@@ -227,11 +162,8 @@ func (l *Ledger) settle(entries []Entry, r recorded, seen []Entry) []Entry {
 			at = i
 		}
 	}
-	settled := Entry{Class: Class(r.State), Record: r.Record, AgentID: r.AgentID}
+	settled := Entry{Class: Class(r.State), Record: r, AgentID: r.AgentID}
 	if at < 0 {
-		if o := l.agents[r.AgentID]; o != nil && o.fullAt > r.at {
-			settled.Class = ClassMissing
-		}
 		// What is left of it on its own agent still belongs to it.
 		at = slices.IndexFunc(seen, func(e Entry) bool { return e.AgentID == r.AgentID })
 	}
@@ -240,8 +172,46 @@ func (l *Ledger) settle(entries []Entry, r recorded, seen []Entry) []Entry {
 			settled.AgentID, settled.Seen, settled.Holding = e.AgentID, true, e.Holding
 			continue
 		}
-		e.Class = ClassOrphan
+		e.Class, e.Why = ClassOrphan, "the record of its label is of agent "+r.AgentID
+		if unknown != "" || !r.Settled {
+			// Which of the two is the slot's own is not certain now.
+			e.Class = ClassUnknown
+		}
 		entries = append(entries, e)
 	}
+	settled.judge(unknown)
 	return append(entries, settled)
+}
+
+// judge decides what a record's place says of it.
+func (e *Entry) judge(unknown string) {
+	r := &e.Record
+	lacking := ""
+	switch {
+	case r.State == StateLost:
+		e.Class, e.Why = ClassMissing, "its agent was declared gone"
+		return
+	case e.Moved():
+		e.Why = "seen under another agent id than on record"
+		return
+	case r.AgentID == "":
+		e.Why = "it has no place yet"
+		return
+	case r.Created && (!e.Seen || e.Holding.Volume == nil):
+		lacking = "its volume is not there"
+	case r.Reserved && !e.Seen:
+		lacking = "its reservation is not there"
+	case r.Reserved && r.State == StateOwned && (e.Holding.CPU < r.CPU || e.Holding.Mem < r.Mem || len(e.Holding.Ports) < r.Ports):
+		lacking = "a part of its reservation is not there: it holds " + e.Holding.Extent().String()
+	}
+	switch {
+	case unknown != "" && (lacking != "" || !e.Seen):
+		e.Class, e.Why = ClassUnknown, unknown
+	case !r.Settled && (lacking != "" || !e.Seen):
+		e.Why = "it changed after the master was asked, or an operation is under way"
+	case lacking != "":
+		e.Class, e.Why = ClassMissing, lacking+", and Berth did not remove it"
+	case unknown != "":
+		e.Why = "as last seen: " + unknown
+	}
 }

@@ -56,7 +56,12 @@ func Release(h Holding, keepVolume bool) (destroy, unreserve []mesos.Resource) {
 	if h.Foreign {
 		return nil, nil
 	}
-	for _, r := range h.Resources {
+	return undo(h.Resources, keepVolume)
+}
+
+// undo lists DESTROY and UNRESERVE of resources under one reservation.
+func undo(rs []mesos.Resource, keepVolume bool) (destroy, unreserve []mesos.Resource) {
+	for _, r := range rs {
 		if r.Name == nameDisk {
 			if keepVolume {
 				continue

@@ -102,21 +102,30 @@ func stackKey(stack []mesos.Resource_ReservationInfo) string {
 	if len(stack) == 0 {
 		return ""
 	}
-	var b strings.Builder
+	key := make([]byte, 0, 64)
 	for i := range stack {
 		r := &stack[i]
-		b.WriteString(strconv.Itoa(int(r.GetType())))
-		for _, s := range []string{r.GetRole(), r.GetPrincipal()} {
-			b.WriteString(strconv.Quote(s))
-		}
+		key = strconv.AppendInt(key, int64(r.GetType()), 10)
+		key = appendWord(key, r.GetRole())
+		key = appendWord(key, r.GetPrincipal())
 		if r.Labels != nil {
 			for _, l := range r.Labels.Labels {
-				b.WriteString(strconv.Quote(l.Key) + "=" + strconv.Quote(l.GetValue()))
+				key = appendWord(key, l.Key)
+				key = appendWord(append(key, '='), l.GetValue())
 			}
 		}
-		b.WriteByte(';')
+		key = append(key, ';')
 	}
-	return b.String()
+	return string(key)
+}
+
+// appendWord appends text so that its end is certain; views of thousands of agents
+// are compared by such keys, and quoting each would cost most of that.
+func appendWord(key []byte, s string) []byte {
+	if strings.ContainsAny(s, "\x00\\") {
+		s = strconv.Quote(s)
+	}
+	return append(append(key, s...), 0)
 }
 
 // scalarOf is a scalar resource's amount.

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -118,10 +119,29 @@ func (c *Client) Agents(ctx context.Context) ([]v1.AgentView, error) {
 	return out.Agents, err
 }
 
-// Volumes lists reservations and volumes.
-func (c *Client) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
-	out, err := get[v1.VolumeList](ctx, c, "/v1/volumes")
-	return out.Volumes, err
+// VolumeQuery says what of the ledger is asked for; the zero value is all of it.
+type VolumeQuery struct {
+	Classes []string
+	Cluster string
+	// Fresh: have the master asked first.
+	Fresh bool
+}
+
+// Volumes reads the ledger.
+func (c *Client) Volumes(ctx context.Context, q VolumeQuery) (v1.VolumeList, error) {
+	query := url.Values{}
+	if len(q.Classes) > 0 {
+		query.Set("class", strings.Join(q.Classes, ","))
+	}
+	if q.Cluster != "" {
+		query.Set("cluster", q.Cluster)
+	}
+	if q.Fresh {
+		query.Set("fresh", "true")
+	}
+	var out v1.VolumeList
+	err := c.call(ctx, http.MethodGet, "/v1/volumes", query, nil, "", &out)
+	return out, err
 }
 
 // DestroyVolume orders the destruction of a volume.

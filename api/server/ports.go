@@ -50,6 +50,17 @@ type TaskOptions struct {
 	User    string
 }
 
+// VolumeQuery says what of the ledger is asked for.
+type VolumeQuery struct {
+	// Classes are v1.VolumeClasses; none: all.
+	Classes []string
+	// Cluster leaves out what is not of one cluster; "": nothing.
+	Cluster string
+	// Fresh: ask the master first. The error is v1.ProblemUnavailable when it does
+	// not answer.
+	Fresh bool
+}
+
 // Commands change things. An error that is (or wraps) a *v1.Problem is answered
 // as it is; any other is logged and answered as an internal problem. When ctx
 // ends first the caller is told that the change may or may not have happened,
@@ -79,7 +90,7 @@ type Queries interface {
 	Explain(ctx context.Context, name string) (v1.Explanation, error)
 	Endpoints(ctx context.Context, name string) (v1.Endpoints, error)
 	Agents(ctx context.Context) ([]v1.AgentView, error)
-	Volumes(ctx context.Context) ([]v1.VolumeView, error)
+	Volumes(ctx context.Context, q VolumeQuery) (v1.VolumeList, error)
 	UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error)
 	// Readiness never waits: it is asked by probes.
 	Readiness(ctx context.Context) v1.Readiness

@@ -44,7 +44,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: cluster + "/endpoints", access: accessRead, handle: s.getEndpoints},
 		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster", "follow"}, handle: s.streamEvents},
 		{method: "GET", path: "/v1/agents", access: accessRead, handle: s.listAgents},
-		{method: "GET", path: "/v1/volumes", access: accessRead, handle: s.listVolumes},
+		{method: "GET", path: "/v1/volumes", access: accessRead, query: []string{"class", "cluster", "fresh"}, handle: s.listVolumes},
 		{method: "DELETE", path: "/v1/volumes/{id}", access: accessOperator, query: []string{"confirm", "message"}, handle: s.destroyVolume},
 		{method: "POST", path: "/v1/volumes/{id}/restore", access: accessOperator, query: []string{"message"}, handle: s.restoreVolume},
 		{method: "GET", path: "/v1/tasks/unknown", access: accessRead, handle: s.listUnknownTasks},

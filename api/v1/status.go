@@ -60,8 +60,9 @@ var NodeStates = []string{
 	"Unreachable", "Stopping", "Retained", "Destroying", "Lost",
 }
 
-// VolumeClasses are what a volume can be, as VolumeView.Class.
-var VolumeClasses = []string{"owned", "retained", "destroying", "missing", "orphan", "foreign"}
+// VolumeClasses are what a volume can be, as VolumeView.Class; docs/operations.md
+// says what each means.
+var VolumeClasses = []string{"owned", "retained", "destroying", "missing", "orphan", "foreign", "unknown"}
 
 // NodeView is one node (one slot) of a cluster.
 type NodeView struct {
@@ -167,20 +168,85 @@ type ResourceView struct {
 	Ports     int     `json:"ports"`
 }
 
-// VolumeView is one reservation and persistent volume that carries a label of
-// ours, or that the ledger knows.
+// VolumeView is one line of the ledger: a reservation with its volumes for one of
+// our roles, that a record or an agent knows.
 type VolumeView struct {
+	// ID is the slot's id; of what no record explains its label, or else Finding.
 	ID string `json:"id"`
-	// Class is one of VolumeClasses.
-	Class     string     `json:"class"`
-	Cluster   string     `json:"cluster,omitempty"`
-	Node      string     `json:"node,omitempty"`
-	AgentID   string     `json:"agentId"`
-	Hostname  string     `json:"hostname,omitempty"`
+	// Class is one of VolumeClasses; Message says why, where the records and the
+	// master do not simply agree.
+	Class   string `json:"class"`
+	Message string `json:"message,omitempty"`
+	// Record is what is wanted by the record: owned, retained, destroying, or
+	// lost with its agent; "" when there is none.
+	Record string `json:"record,omitempty"`
+	// Confirmed: the master was asked after the record last changed, and shows
+	// all of it.
+	Confirmed bool `json:"confirmed"`
+	// Finding names what a repair can deal with; FirstSeen is since when it is there.
+	Finding   string     `json:"finding,omitempty"`
+	FirstSeen *time.Time `json:"firstSeen,omitempty"`
+	// Cluster and Node are what it belongs to, or belonged to as far as is known.
+	Cluster  string `json:"cluster,omitempty"`
+	Node     string `json:"node,omitempty"`
+	AgentID  string `json:"agentId"`
+	Hostname string `json:"hostname,omitempty"`
+	// Role, Principal and Labels are those of the innermost reservation.
+	Role      string  `json:"role,omitempty"`
+	Principal string  `json:"principal,omitempty"`
+	Labels    []Label `json:"labels,omitempty"`
+	// Reserved and PersistentVolumes are what the master shows.
+	Reserved          *ReservedView      `json:"reserved,omitempty"`
+	PersistentVolumes []PersistentVolume `json:"persistentVolumes,omitempty"`
+	// SizeMiB is the disk's.
 	SizeMiB   float64    `json:"sizeMiB"`
-	Message   string     `json:"message,omitempty"`
 	RetainTo  *time.Time `json:"retainTo,omitempty"`
 	DestroyAt *time.Time `json:"destroyAt,omitempty"`
+}
+
+// Label is one label of a reservation; keys may repeat.
+type Label struct {
+	Key   string `json:"key"`
+	Value string `json:"value,omitempty"`
+}
+
+// ReservedView is how much is reserved.
+type ReservedView struct {
+	CPUs      float64 `json:"cpus"`
+	MemoryMiB float64 `json:"memoryMiB"`
+	DiskMiB   float64 `json:"diskMiB"` // with the volumes'
+	// Ports are ranges, "31000-31001,31005".
+	Ports string `json:"ports,omitempty"`
+	// Text says all of it for people.
+	Text string `json:"text"`
+}
+
+// PersistentVolume is a volume by its persistence id.
+type PersistentVolume struct {
+	ID      string  `json:"id"`
+	SizeMiB float64 `json:"sizeMiB"`
+}
+
+// Witness says how good the master's word is that the ledger compares with.
+type Witness struct {
+	// AskedAt is when the master was asked for what is compared; nil: not yet.
+	AskedAt    *time.Time `json:"askedAt,omitempty"`
+	AgeSeconds int64      `json:"ageSeconds"`
+	// Fresh: it is believed. Message says why not.
+	Fresh   bool   `json:"fresh"`
+	Message string `json:"message,omitempty"`
+	// Agents is how many agents the master listed, AgentsAway of how many of
+	// these it cannot tell what they hold; Away are the first 100.
+	Agents     int         `json:"agents"`
+	AgentsAway int         `json:"agentsAway"`
+	Away       []AwayAgent `json:"away"`
+}
+
+// AwayAgent is an agent of which the master cannot tell what it holds.
+type AwayAgent struct {
+	ID       string `json:"id"`
+	Hostname string `json:"hostname,omitempty"`
+	Message  string `json:"message"`
 }
 
 // Accepted answers a change that goes on after the answer (HTTP 202).
@@ -236,4 +302,9 @@ type AgentList struct {
 // VolumeList answers GET /v1/volumes.
 type VolumeList struct {
 	Volumes []VolumeView `json:"volumes"`
+	// Summary counts all entries by class, also those that the request filtered
+	// out; Confirmed of how many the two witnesses agree.
+	Summary   map[string]int `json:"summary"`
+	Confirmed int            `json:"confirmed"`
+	Witness   Witness        `json:"witness"`
 }

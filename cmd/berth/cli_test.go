@@ -97,6 +97,12 @@ func TestCommandLines(t *testing.T) {
 						c.hub.Publish(e)
 					}
 					return ""
+				case "ledger": // ledger [findings] [away] [silent]: what the fake's ledger shows
+					c.fake.Findings, c.fake.Away, c.fake.Silent = d.HasArg("findings"), d.HasArg("away"), ""
+					if d.HasArg("silent") {
+						c.fake.Silent = "the master's operator API did not answer within 20s"
+					}
+					return ""
 				case "berth": // the input's first line is the arguments, the rest the standard input
 					line, stdin, _ := strings.Cut(d.Input, "\n")
 					r := c.run(stdin, words(line)...)

@@ -21,6 +21,7 @@ const (
 	exitFailure = 1
 	exitUsage   = 2
 	exitTimeout = 3
+	exitPartly  = 4
 )
 
 // environment is everything that a command touches besides its arguments, so
@@ -42,6 +43,11 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// verdictError ends a command that has said all there is to say with an exit code.
+type verdictError struct{ code int }
+
+func (v verdictError) Error() string { return fmt.Sprintf("exit code %d", v.code) }
+
 // errTimeout is a wait that ended without what it waited for.
 var errTimeout = errors.New("timeout")
 
@@ -51,7 +57,10 @@ func (e *environment) exitCode(err error) int {
 		return 0
 	}
 	var usage usageError
+	var verdict verdictError
 	switch {
+	case errors.As(err, &verdict):
+		return verdict.code
 	case !e.began || errors.As(err, &usage):
 		fmt.Fprintf(e.err, "Error: %s\nSee \"berth --help\".\n", clean(err.Error()))
 		return exitUsage
@@ -86,7 +95,8 @@ Exit codes:
   0  done
   1  failed
   2  wrong command line
-  3  --wait ended by its --timeout`,
+  3  --wait ended by its --timeout
+  4  "volumes audit" found nothing, but could not see everything`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -133,8 +134,28 @@ func (f front) Agents(ctx context.Context) ([]v1.AgentView, error) {
 	return read(ctx, f, always((*scheduler.Core).Agents))
 }
 
-func (f front) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
-	return read(ctx, f, always((*scheduler.Core).Volumes))
+// witnessTimeout is how long a request waits for the master to show its agents.
+const witnessTimeout = 20 * time.Second
+
+func (f front) Volumes(ctx context.Context, q server.VolumeQuery) (v1.VolumeList, error) {
+	if q.Fresh {
+		if err := f.askMaster(ctx); err != nil {
+			return v1.VolumeList{}, err
+		}
+	}
+	filter := scheduler.VolumeFilter{Classes: q.Classes, Cluster: q.Cluster}
+	return read(ctx, f, always(func(c *scheduler.Core) v1.VolumeList { return c.Volumes(time.Now(), filter) }))
+}
+
+// askMaster waits until the ledger compares with a view that is asked for now.
+func (f front) askMaster(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, witnessTimeout)
+	defer cancel()
+	_, err := f.ask(wait, func(id scheduler.ReplyID) scheduler.Event { return scheduler.WitnessAsked{Reply: id} })
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return v1.ProblemUnavailable(fmt.Sprintf("the master's operator API did not answer within %s; without fresh=true the last view that it gave is compared", witnessTimeout))
+	}
+	return err
 }
 
 func (f front) UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error) {

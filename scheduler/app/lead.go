@@ -135,7 +135,9 @@ func (a agents) Observe(ctx context.Context) ([]scheduler.AgentObservation, erro
 		out = append(out, scheduler.AgentObservation{
 			ID: ag.ID, Hostname: ag.Hostname, Address: address, Attributes: ag.Attributes,
 			Registered: ag.Registered, Active: ag.Active && !ag.Deactivated, Draining: ag.Drain != nil,
-			Total: ag.Total, Used: ag.Allocated,
+			// An agent that an operator deactivated or drains is not active either.
+			Disconnected: ag.Registered && !ag.Active && !ag.Deactivated && ag.Drain == nil,
+			Total:        ag.Total, Used: ag.Allocated,
 		})
 	}
 	return out, nil

@@ -74,11 +74,13 @@ var (
 	wantingDesc = prometheus.NewDesc("berth_nodes_wanting_offers", "Nodes that wait for an offer.", nil, nil)
 	agentsDesc  = prometheus.NewDesc("berth_agents", "Mesos agents that Berth knows.", nil, nil)
 	unknownDesc = prometheus.NewDesc("berth_unknown", "What Mesos shows and no record explains: tasks, reservations.", []string{"what"}, nil)
+	ledgerDesc  = prometheus.NewDesc("berth_ledger", "Findings of the ledger, by class: missing, orphan, foreign.", []string{"class"}, nil)
+	witnessDesc = prometheus.NewDesc("berth_ledger_witness_age_seconds", "How long ago the master was asked for the view that the ledger compares with.", nil, nil)
 	silentDesc  = prometheus.NewDesc("berth_tasks_unanswered", "Tasks that have not answered reconciliation.", nil, nil)
 )
 
 func (s *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{leaderDesc, nodesDesc, clusterDesc, wantingDesc, agentsDesc, unknownDesc, silentDesc} {
+	for _, d := range []*prometheus.Desc{leaderDesc, nodesDesc, clusterDesc, wantingDesc, agentsDesc, unknownDesc, ledgerDesc, witnessDesc, silentDesc} {
 		ch <- d
 	}
 }
@@ -109,5 +111,11 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(agentsDesc, float64(st.Agents))
 	gauge(unknownDesc, float64(st.UnknownTasks), "tasks")
 	gauge(unknownDesc, float64(st.UnknownLabels), "reservations")
+	for _, class := range []string{"missing", "orphan", "foreign"} {
+		gauge(ledgerDesc, float64(st.Findings[class]), class)
+	}
+	if !st.WitnessAt.IsZero() {
+		gauge(witnessDesc, time.Since(st.WitnessAt).Seconds())
+	}
 	gauge(silentDesc, float64(st.Unanswered))
 }

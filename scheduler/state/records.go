@@ -189,10 +189,29 @@ type Kill struct {
 	Order   Order  `json:"order"`
 }
 
+// Findings is the one record of what the ledger has found and is not settled yet,
+// so that since when it is there survives a failover. It is bounded.
+type Findings struct {
+	Findings []Finding `json:"findings"` // by id
+}
+
+// Finding is one of them: of the slot ID, or of what no record explains.
+type Finding struct {
+	ID       string    `json:"id"`
+	Class    string    `json:"class"`
+	Label    string    `json:"label,omitempty"`
+	AgentID  string    `json:"agentId"`
+	Hostname string    `json:"hostname,omitempty"`
+	Since    time.Time `json:"since"` // when it was first seen
+	// AwaySince is since when its agent is away; zero while it is there.
+	AwaySince time.Time `json:"awaySince,omitzero"`
+}
+
 // The kinds of records, one znode each.
 const (
 	KindFramework = "framework"
 	KindCluster   = "clusters"
 	KindSlot      = "slots"
 	KindKill      = "kills"
+	KindFindings  = "ledger"
 )

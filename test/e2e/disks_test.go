@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/berthdata/berth/api/client"
 	"github.com/berthdata/berth/test/rig/mesos"
 )
 
@@ -73,10 +74,10 @@ func TestDisks(t *testing.T) {
 		name := "on-" + kind
 		_, err := w.berth.WaitPhase(w.ctx, name, "Ready")
 		require.NoError(t, err)
-		volumes, err := w.berth.Volumes(w.ctx)
+		volumes, err := w.berth.Volumes(w.ctx, client.VolumeQuery{})
 		require.NoError(t, err)
 		found := false
-		for _, v := range volumes {
+		for _, v := range volumes.Volumes {
 			if v.Cluster == name {
 				found = true
 				assert.Equal(t, size, v.SizeMiB, kind)

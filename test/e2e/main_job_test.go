@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/test/rig/berth"
 	"github.com/berthdata/berth/test/rig/documents"
@@ -61,10 +62,10 @@ func TestMainJob(t *testing.T) {
 	_, err = w.berth.DeleteCluster(w.ctx, name, nil, "end of test")
 	require.NoError(t, err)
 	require.NoError(t, w.berth.WaitGone(w.ctx, name))
-	volumes, err := w.berth.Volumes(w.ctx)
+	volumes, err := w.berth.Volumes(w.ctx, client.VolumeQuery{})
 	require.NoError(t, err)
-	require.Len(t, volumes, 3)
-	for _, v := range volumes {
+	require.Len(t, volumes.Volumes, 3)
+	for _, v := range volumes.Volumes {
 		assert.Equal(t, "retained", v.Class)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/test/rig/documents"
 	"github.com/berthdata/berth/test/rig/mesos"
@@ -97,10 +98,10 @@ func TestReturningAgents(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotEqual(t, before.VolumeID, after.VolumeID, "a lost volume's id is never used again")
 		whole("after an agent was declared gone")
-		volumes, err := w.berth.Volumes(w.ctx)
+		volumes, err := w.berth.Volumes(w.ctx, client.VolumeQuery{})
 		require.NoError(t, err)
 		classes := map[string]string{}
-		for _, v := range volumes {
+		for _, v := range volumes.Volumes {
 			classes[v.ID] = v.Class
 		}
 		assert.Equal(t, "missing", classes[before.VolumeID], "the loss is listed: %v", classes)

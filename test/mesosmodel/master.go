@@ -342,7 +342,9 @@ type AgentView struct {
 	ID                           string
 	Machine                      *Machine
 	Registered, Active, Draining bool
-	Total, Allocated             []mesos.Resource
+	// Disconnected: the connection is closed, and Total is what it last said.
+	Disconnected     bool
+	Total, Allocated []mesos.Resource
 }
 
 // Agents is the operator API's GET_AGENTS; ok is false while there is no master.
@@ -356,6 +358,7 @@ func (m *Model) Agents() (views []AgentView, ok bool) {
 		if ma.registered {
 			v.Active = ma.connected && !m.registry.deactivated[id]
 			v.Draining = m.registry.draining[id]
+			v.Disconnected = !ma.connected && !m.registry.deactivated[id]
 			v.Total = ma.total.resources()
 			v.Allocated = m.usedOn(id).resources()
 		}

@@ -99,7 +99,7 @@ func (c *client) volume(kind requestKind, r *rand.Rand) {
 		return
 	}
 	var ids []string
-	for _, v := range p.core.Volumes() {
+	for _, v := range p.core.Volumes(c.w.now, scheduler.VolumeFilter{}).Volumes {
 		wanted := v.Class == "retained" || v.Class == "missing"
 		if kind == reqRestore {
 			wanted = v.DestroyAt != nil

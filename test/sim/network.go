@@ -228,7 +228,7 @@ func (n *network) askAgents(p *process) {
 			for i, v := range views {
 				list[i] = scheduler.AgentObservation{
 					ID: v.ID, Hostname: v.Machine.Hostname, Address: v.Machine.Address, Attributes: v.Machine.Attributes,
-					Registered: v.Registered, Active: v.Active, Draining: v.Draining, Total: v.Total, Used: v.Allocated,
+					Registered: v.Registered, Disconnected: v.Disconnected, Active: v.Active, Draining: v.Draining, Total: v.Total, Used: v.Allocated,
 				}
 			}
 			p.post(scheduler.AgentsObserved{AskedAt: asked, Agents: list})

@@ -36,6 +36,10 @@ type Fake struct {
 	Files map[[3]string][]byte
 	// NotReady is what Readiness waits for; "" means ready.
 	NotReady string
+	// Findings has the ledger show some, Away only that an agent is away. Silent is
+	// why the master does not answer; "" means that it does.
+	Findings, Away bool
+	Silent         string
 
 	mu       sync.Mutex
 	clusters map[string]*v1.ClusterView

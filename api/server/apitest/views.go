@@ -2,8 +2,10 @@ package apitest
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"github.com/berthdata/berth/api/server"
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
@@ -88,15 +90,40 @@ func (f *Fake) Agents(ctx context.Context) ([]v1.AgentView, error) {
 }
 
 // Volumes implements server.Queries.
-func (f *Fake) Volumes(ctx context.Context) ([]v1.VolumeView, error) {
+func (f *Fake) Volumes(ctx context.Context, q server.VolumeQuery) (v1.VolumeList, error) {
 	if err := f.enter(ctx, "Volumes"); err != nil {
-		return nil, err
+		return v1.VolumeList{}, err
 	}
-	keep := Epoch.Add(7 * 24 * time.Hour)
-	return []v1.VolumeView{
-		{ID: "logs-es-0-v1", Class: "owned", Cluster: "logs", Node: "logs-es-0", AgentID: "agent-1", Hostname: "host-1", SizeMiB: 1024},
-		{ID: "logs-es-1-v1", Class: "retained", Cluster: "logs", Node: "logs-es-1", AgentID: "agent-2", Hostname: "host-2", SizeMiB: 51200, RetainTo: &keep},
-	}, nil
+	if q.Fresh && f.Silent != "" {
+		return v1.VolumeList{}, v1.ProblemUnavailable(f.Silent)
+	}
+	keep, seen := Epoch.Add(7*24*time.Hour), Epoch.Add(-50*time.Hour)
+	all := []v1.VolumeView{
+		{ID: "logs-es-0-v1", Class: "owned", Record: "owned", Confirmed: true, Cluster: "logs", Node: "logs-es-0", AgentID: "agent-1", Hostname: "host-1", Role: "data", SizeMiB: 1024},
+		{ID: "logs-es-1-v1", Class: "retained", Record: "retained", Confirmed: true, Cluster: "logs", Node: "logs-es-1", AgentID: "agent-2", Hostname: "host-2", Role: "data", SizeMiB: 51200, RetainTo: &keep},
+	}
+	if f.Findings {
+		all = append(all,
+			v1.VolumeView{ID: "old-es-0.7", Class: "orphan", Finding: "0123456789ab", FirstSeen: &seen, AgentID: "agent-2", Hostname: "host-2", Node: "old-es-0",
+				Role: "data", Principal: "berth", Labels: []v1.Label{{Key: "berth.slot", Value: "old-es-0.7"}}, SizeMiB: 512, Message: "no record explains it",
+				Reserved:          &v1.ReservedView{DiskMiB: 512, Text: "disk 512 (volume old-es-0.7)"},
+				PersistentVolumes: []v1.PersistentVolume{{ID: "old-es-0.7", SizeMiB: 512}}},
+			v1.VolumeView{ID: "ba9876543210", Class: "foreign", Finding: "ba9876543210", FirstSeen: &seen, AgentID: "agent-1", Hostname: "host-1",
+				Role: "data", Principal: "ops", Message: "principal ops made it", Reserved: &v1.ReservedView{CPUs: 1, Ports: "31000-31001", Text: "cpus 1, ports 31000-31001"}})
+	}
+	if f.Findings || f.Away {
+		all = append(all, v1.VolumeView{ID: "logs-es-2-v1", Class: "unknown", Record: "owned", Finding: "logs-es-2-v1", Cluster: "logs", Node: "logs-es-2", AgentID: "agent-3", Hostname: "host-3",
+			Message: "the master does not list the agent: it is unreachable, or was removed"})
+	}
+	list := v1.VolumeList{Volumes: []v1.VolumeView{}, Summary: map[string]int{}, Confirmed: 2,
+		Witness: v1.Witness{AskedAt: &seen, AgeSeconds: 2, Fresh: true, Agents: 3, Away: []v1.AwayAgent{}}}
+	for _, v := range all {
+		list.Summary[v.Class]++
+		if (len(q.Classes) == 0 || slices.Contains(q.Classes, v.Class)) && (q.Cluster == "" || v.Cluster == q.Cluster) {
+			list.Volumes = append(list.Volumes, v)
+		}
+	}
+	return list, nil
 }
 
 // UnknownTasks implements server.Queries: one is ordered killed, one is not.

@@ -122,7 +122,8 @@ func (w *world) observeAgents(d *datadriven.TestData) scheduler.AgentsObserved {
 		}
 		o := scheduler.AgentObservation{
 			ID: id, Hostname: m.hostname, Address: address(m), Attributes: m.attributes,
-			Registered: value(d, "unregistered", "") != id, Active: true, Draining: value(d, "draining", "") == id,
+			Registered: value(d, "unregistered", "") != id, Disconnected: value(d, "disconnected", "") == id,
+			Active: value(d, "disconnected", "") != id, Draining: value(d, "draining", "") == id,
 		}
 		if o.Registered {
 			o.Total, o.Used = m.total().resources(""), m.used().resources("")
@@ -195,9 +196,7 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 			}
 		}
 	case "volumes":
-		for _, v := range w.core.Volumes() {
-			line("%s", strings.TrimRight(fmt.Sprintf("%s: %s on %s, %g MiB: %s", v.ID, v.Class, v.AgentID, v.SizeMiB, v.Message), ": "))
-		}
+		w.viewVolumes(line)
 	case "agents":
 		for _, a := range w.core.Agents() {
 			line("%s (%s): active %t, nodes %v, free cpus %g, mem %g, disk %g, ports %d", a.ID, a.Hostname, a.Active, a.Nodes, a.Free.CPUs, a.Free.MemoryMiB, a.Free.DiskMiB, a.Free.Ports)

@@ -61,6 +61,10 @@ func (w *world) writeText(wr state.Write) string {
 		var c state.Cluster
 		c, err = clusters.Decode(wr.Key, wr.Value)
 		text = clusterText(c)
+	case state.KindFindings:
+		var f state.Findings
+		f, err = findings.Decode(wr.Key, wr.Value)
+		text = w.findingsText(f)
 	case state.KindSlot:
 		var s state.Slot
 		s, err = slots.Decode(wr.Key, wr.Value)

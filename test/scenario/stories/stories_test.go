@@ -109,9 +109,12 @@ func (w *world) run(d *datadriven.TestData) string {
 		show(scheduler.AgentFailed{AgentID: names(d)[0]})
 	case "executor-failed":
 		show(scheduler.ExecutorFailed{AgentID: names(d)[0], ExecutorID: names(d)[1], Status: 1})
-	case "agents": // agents [without=A unregistered=A draining=A asked=5s]
+	case "agents": // agents [without=A unregistered=A disconnected=A draining=A asked=5s]
 		w.let(true)
 		show(w.observeAgents(d))
+	case "meddle": // meddle reserve|destroy|unreserve AGENT: what somebody else does there
+		w.meddle(d)
+		return "ok\n"
 	case "elastic": // elastic CLUSTER [health=green uuid=U nodes=N replicas=R error=CLASS stale]
 		show(w.observation(d))
 	case "advance": // advance 5s [brief]: brief leaves out what is only asked again

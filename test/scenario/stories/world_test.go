@@ -26,6 +26,7 @@ var (
 	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
 	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
 	kills      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
+	findings   = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
 )
 
 // world is the core with its surroundings: a clock, the durable records, and a
