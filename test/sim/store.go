@@ -34,6 +34,7 @@ var (
 	frameworks = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
 	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
 	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
+	findings   = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
 )
 
 func newStore(w *World) *store {
@@ -158,6 +159,9 @@ func (s *store) decode(wr state.Write) error {
 			return err
 		}
 		s.slots[name] = r
+	case state.KindFindings:
+		_, err := findings.Decode(wr.Key, wr.Value)
+		return err
 	default:
 		return fmt.Errorf("%s: a kind that nobody knows", wr.Key)
 	}
