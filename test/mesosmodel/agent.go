@@ -157,7 +157,7 @@ func (m *Model) runTask(a *agent, info mesos.TaskInfo) {
 }
 
 // Stray puts a task of the framework on a host that the scheduler never launched,
-// as one that it forgot would be: it runs, takes no resources and cannot be killed.
+// as one that it forgot would be: it runs, and takes no resources.
 func (m *Model) Stray(h *Machine) {
 	a := h.agent
 	if !a.ready {
@@ -208,7 +208,16 @@ func status(st mesos.TaskState, reason mesos.TaskStatus_Reason, message string) 
 // killTask is the agent's side of KILL.
 func (m *Model) killTask(a *agent, id string) {
 	t := a.tasks[id]
-	if t == nil || t.terminal || t.c == nil || t.c.killing {
+	if t == nil || t.terminal {
+		return
+	}
+	if t.c == nil { // a stray
+		m.after(m.between(100*time.Millisecond, 5*time.Second), func() {
+			m.update(a, id, mesos.TaskStatus{State: mesos.TASK_KILLED.Enum()})
+		})
+		return
+	}
+	if t.c.killing {
 		return
 	}
 	c := t.c
@@ -374,4 +383,10 @@ func (m *Model) StatusOf(agentID, taskID string, uuid []byte) *mesos.TaskStatus 
 		}
 	}
 	return nil
+}
+
+// Runs reports whether the master knows a task and holds it for running.
+func (m *Model) Runs(taskID string) bool {
+	t := m.master.tasks[taskID]
+	return t != nil && !t.terminal
 }

@@ -156,12 +156,16 @@ func (c *checks) acknowledged(a *sched.Call_Acknowledge) {
 }
 
 // kill: only a task of a slot that is known is ever killed, and then one that is
-// not to run, has ended on record, or has a newer life.
+// not to run, has ended on record, or has a newer life; or one that a user ordered
+// killed, durably.
 func (c *checks) kill(id string) {
 	s, ok := c.w.store.slots[labelOf(id)]
+	_, ordered := c.w.store.kills[id]
 	switch {
-	case !ok:
-		c.w.fail("kill", "%s is killed, which no durable record knows", id)
+	case !ok && !ordered:
+		c.w.fail("kill", "%s is killed, which no durable record knows and no durable order names", id)
+	case !ok && c.w.client.kills[id] == 0:
+		c.w.fail("kill", "%s is killed, which no user ordered or one took back", id)
 	case s.Want == state.WantRun && s.Task != nil && s.Task.ID == id && s.Task.State != state.TaskEnded:
 		c.w.fail("kill", "%s is killed, which is wanted", id)
 	}

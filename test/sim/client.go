@@ -22,6 +22,9 @@ type client struct {
 	ordered map[string]int
 	// restored are the numbers of the newest requests to keep a volume.
 	restored map[string]int
+	// kills are the unknown tasks that were ordered killed and not taken back with
+	// an acknowledged answer; spared those that were taken back.
+	kills, spared map[string]int
 }
 
 // belief is what the client knows of one cluster name.
@@ -41,6 +44,8 @@ const (
 	reqDelete
 	reqDestroy
 	reqRestore
+	reqKill
+	reqSpare
 )
 
 type request struct {
@@ -63,7 +68,7 @@ func (r *request) String() string {
 }
 
 func newClient(w *World) *client {
-	return &client{w: w, known: map[string]*belief{}, ordered: map[string]int{}, restored: map[string]int{}}
+	return &client{w: w, known: map[string]*belief{}, ordered: map[string]int{}, restored: map[string]int{}, kills: map[string]int{}, spared: map[string]int{}}
 }
 
 // put creates or changes a cluster.
@@ -184,6 +189,8 @@ func (c *client) answered(r *request, reply scheduler.Reply) {
 		if rec, ok := w.store.slots[r.name]; ok && reply.Problem == nil && rec.Order == nil && c.restored[r.name] < r.seq {
 			w.fail("durable reply", "the order to destroy %s is acknowledged and not durable", r.name)
 		}
+	case reqKill, reqSpare:
+		c.killAnswered(r, reply)
 	case reqRestore:
 		if reply.Problem != nil {
 			return

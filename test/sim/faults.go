@@ -257,6 +257,9 @@ func (f *faults) machine(it Item, r *rand.Rand, agentID string) {
 		w.after(it.For, func() { m.Reactivate(id) })
 	case "strange task":
 		m.Stray(h)
+		if r.IntN(2) == 0 {
+			w.after(between(r, time.Second, 3*time.Minute), func() { w.client.unknown(r) })
+		}
 	case "maintenance":
 		m.Maintain(h, w.now.Add(time.Duration(r.Int64N(int64(2*time.Hour)))), it.For+time.Second)
 		w.after(it.For, func() { m.Maintain(h, time.Time{}, 0) })

@@ -28,6 +28,7 @@ type process struct {
 	stream string // of the driver's subscription, "" without
 	// loopStream is the subscription that the core was last told of.
 	loopStream string
+	told       told
 	inbox      []scheduler.Event
 	decisions  []decided
 	committing bool
@@ -172,8 +173,10 @@ func (p *process) step(ev scheduler.Event) {
 	}
 	if s, ok := ev.(subscribed); ok {
 		p.loopStream = s.stream
+		p.told = w.toldNothing()
 		ev = s.Subscribed
 	}
+	p.told.hears(ev)
 	d := p.core.Step(w.now, ev)
 	w.result.Steps++
 	p.count(&p.steps, maxSteps, "steps")
@@ -322,6 +325,9 @@ func (p *process) effects(d decided) bool {
 		}
 		p.count(&p.sent, maxCalls, "calls")
 		p.w.checks.leaves(p, call)
+		if d.stream == p.loopStream {
+			p.w.checks.gate(p, call)
+		}
 		p.w.net.call(p, d.stream, call)
 	}
 	for _, q := range d.Elastic {

@@ -16,6 +16,7 @@ type store struct {
 
 	// Decoded copies for the checkers, kept in step with data.
 	slots     map[string]state.Slot
+	kills     map[string]state.Kill // by task id
 	clusters  map[string]state.Cluster
 	framework state.Framework
 	// specs are the newest records of every incarnation that ever was durable.
@@ -35,11 +36,12 @@ var (
 	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
 	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
 	findings   = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
+	kills      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
 )
 
 func newStore(w *World) *store {
 	return &store{
-		w: w, data: map[state.Key][]byte{}, slots: map[string]state.Slot{},
+		w: w, data: map[state.Key][]byte{}, slots: map[string]state.Slot{}, kills: map[string]state.Kill{},
 		clusters: map[string]state.Cluster{}, specs: map[owner]state.Cluster{},
 	}
 }
@@ -125,6 +127,8 @@ func (s *store) decode(wr state.Write) error {
 		switch kind {
 		case state.KindSlot:
 			delete(s.slots, name)
+		case state.KindKill:
+			delete(s.kills, name) // the model's task ids are names that keys take
 		case state.KindCluster:
 			delete(s.clusters, name)
 		case state.KindFramework:
@@ -162,6 +166,12 @@ func (s *store) decode(wr state.Write) error {
 	case state.KindFindings:
 		_, err := findings.Decode(wr.Key, wr.Value)
 		return err
+	case state.KindKill:
+		r, err := kills.Decode(wr.Key, wr.Value)
+		if err != nil {
+			return err
+		}
+		s.kills[r.TaskID] = r
 	default:
 		return fmt.Errorf("%s: a kind that nobody knows", wr.Key)
 	}

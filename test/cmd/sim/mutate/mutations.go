@@ -76,6 +76,15 @@ var mutations = []mutation{
 	one("task ids are used again", core+"slot.go", "func (s *slot) taskID(life int64) string { return fmt.Sprintf(\"%s.%d\", s.ID, life) }", "func (s *slot) taskID(life int64) string { return fmt.Sprintf(\"%s.%d\", s.ID, 1+life%2) }"),
 	one("unreachable is taken for dead", core+"task.go", "	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:\n		// It may be", "	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:\n		c.setTask(s, state.TaskEnded, false)\n		s.Want = state.WantNothing\n		c.lookOwners[s.Owner] = true\n		// It may be"),
 	one("unknown tasks are killed", core+"unknown.go", "	u.state, u.last, u.told, u.confirmed = st.GetState(), c.now, true, true\n", "	u.state, u.last, u.told, u.confirmed = st.GetState(), c.now, true, true\n	c.call(&sched.Call{Type: sched.Call_KILL, Kill: &sched.Call_Kill{TaskID: st.TaskID, AgentID: st.AgentID}})\n"),
+	one("an order to kill an unknown task is not recorded", core+"unknown.go", "		u.order = &state.Order{At: c.now, User: e.User, Message: clip(e.Message)}\n		c.changedKills[u.id] = true\n", "		u.order = &state.Order{At: c.now, User: e.User, Message: clip(e.Message)}\n"),
+
+	// The recovery gate.
+	one("a task is killed before it was told of", core+"slot.go", "if !c.connected || !s.confirmed || t.State", "if !c.connected || t.State"),
+	one("an unknown task is killed before it was told of", core+"unknown.go", "		u.confirmed, u.killedAt = false, time.Time{}\n		c.agenda.set(taskKey+u.id, time.Time{})\n", "		c.settleKill(u)\n"),
+	one("a former life is killed before the newest was told of", core+"task.go", "if s.live() && c.unheard[s.Task.ID] {", "if false {"),
+	one("a volume is destroyed before all tasks were told of", core+"offers.go", "if len(destroy) > 0 && !c.recovered() {", "if false {"),
+	one("a node is placed anew before its cluster's tasks were told of", core+"offers.go", "				continue // the recovery gate\n", ""),
+
 	one("a KILL is sent once", core+"slot.go", "	if s.killedAt.IsZero() || !again.After(c.now) {", "	if s.killedAt.IsZero() {"),
 	one("no back-off", core+"slot.go", "	s.NotBefore = c.now.Add(backoff(s.Failures))\n", ""),
 	one("launches without a word are not asked for", core+"slot.go", "	if t.State == state.TaskStaging {\n		at(c.askAgain(s, t.LaunchedAt))\n	}\n", ""),
