@@ -124,6 +124,7 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 		}
 	}
 	c.settleWitness(e)
+	c.askLost()
 	c.noteFindings()
 	c.answerWaits(e.AskedAt)
 }

@@ -37,6 +37,8 @@ const (
 	reconcileFirst  = 5 * time.Second
 	reconcileMost   = time.Minute
 	reconcilePeriod = 15 * time.Minute
+	// askLostEvery is how often nodes on agents that are not there are asked for.
+	askLostEvery = time.Minute
 	// reconcileChunk is how many tasks one RECONCILE call names.
 	reconcileChunk = 1000
 

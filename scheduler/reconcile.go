@@ -19,6 +19,7 @@ import (
 // not answer stays what it was, and nothing is killed or released for it.
 type reconciliation struct {
 	waiting  map[string]*slot // by task id
+	lostAt   time.Time        // when askLost last asked
 	wait     time.Duration    // before the next round
 	next     time.Time        // of the next round; zero = none
 	implicit bool             // the implicit question of this round was sent
@@ -73,7 +74,7 @@ func (c *Core) disconnected(e Disconnected) {
 // still be on its way are left out: an early question would be answered "gone".
 func (c *Core) startReconciliation() {
 	r := &c.reconcile
-	*r = reconciliation{waiting: map[string]*slot{}, wait: reconcileFirst, next: c.now}
+	*r = reconciliation{waiting: map[string]*slot{}, lostAt: r.lostAt, wait: reconcileFirst, next: c.now}
 	for _, s := range c.slots {
 		if !s.live() {
 			continue
@@ -94,6 +95,34 @@ func (c *Core) askBound() {
 	var ask []*slot
 	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
 		if s := c.slots[id]; s.Task != nil && !s.live() && s.Bind != nil && s.Want != state.WantNothing {
+			ask = append(ask, s)
+		}
+	}
+	for chunk := range slices.Chunk(ask, reconcileChunk) {
+		c.call(reconcileCall(chunk))
+	}
+}
+
+// askLost asks, by each full view but not too often, for the nodes whose agent is
+// not in it: whether an operator has declared it gone, of which the master tells
+// nobody while the agent is unreachable (Mesos rule 49). Somebody is waiting for it.
+func (c *Core) askLost() {
+	if !c.connected || c.reconcile.lostAt.Add(askLostEvery).After(c.now) {
+		return
+	}
+	c.reconcile.lostAt = c.now
+	var ask []*slot
+	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
+		s := c.slots[id]
+		if s.Task == nil || s.Bind == nil || s.Want == state.WantNothing {
+			continue
+		}
+		// Deleting a cluster waits for its tasks, and a node that is down for its agent.
+		waits := s.Task.State == state.TaskUnreachable || !s.live() && s.Want == state.WantRun
+		if !waits {
+			continue
+		}
+		if a := c.agents[s.Bind.AgentID]; a == nil || !a.active {
 			ask = append(ask, s)
 		}
 	}

@@ -68,6 +68,7 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 		// is using it there, and the slot goes on in place, to run or to stop.
 		c.agentsWanted()
 		at(c.now.Add(agentsEvery))
+		c.askReturned(s)
 		return s.elsewhere != ""
 	}
 	if s.Want != state.WantRun {
@@ -239,6 +240,18 @@ func (c *Core) askAgain(s *slot, since time.Time) time.Time {
 	c.askOperations(s)
 	c.agentsWanted()
 	return c.now.Add(launchDeadline)
+}
+
+// askReturned asks for an unreachable task whose agent is back under its id. Where
+// the task has survived, the master says so by itself; where it has not, as after a
+// reboot, it says so only when asked (Mesos rule 46).
+func (c *Core) askReturned(s *slot) {
+	a := c.agents[s.Task.AgentID]
+	if !c.connected || a == nil || !a.active || !a.seen.After(s.Task.Since) || s.askedAt.Add(launchDeadline).After(c.now) {
+		return
+	}
+	s.askedAt = c.now
+	c.askTask(s)
 }
 
 func (c *Core) askTask(s *slot) {

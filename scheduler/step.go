@@ -101,6 +101,7 @@ func (c *Core) settle() Decision {
 	c.settleReturned()
 	c.settleDemand()
 	c.settleAgents()
+	c.confirm()
 	if err := c.encode(); err != nil {
 		// A record that does not fit can only come from a spec near the size
 		// gate, which the API refuses; going on here would act without a record.
@@ -135,6 +136,16 @@ func (c *Core) settleClusters() {
 		} else {
 			c.agenda.set(clusterKey+name, time.Time{})
 		}
+	}
+}
+
+// confirm has an acknowledgement that changes nothing wait for a write as well:
+// "nothing to change" and "it is being deleted" are promises, and only the store
+// knows whether this leader still leads (Mesos rule 57).
+func (c *Core) confirm() {
+	promises := slices.ContainsFunc(c.out.Replies, func(r Reply) bool { return r.Accepted != nil && !r.Accepted.DryRun })
+	if promises && len(c.changedOwners)+len(c.changedSlots)+len(c.removed) == 0 {
+		c.frameworkDirty = true
 	}
 }
 

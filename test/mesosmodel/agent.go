@@ -296,6 +296,9 @@ func (m *Model) apply(a *agent, op *operation) {
 			h.volumes[id] = &Volume{ID: id}
 		}
 	}
+	if m.hooks.Applied != nil {
+		m.hooks.Applied(h)
+	}
 	m.operationDone(a, op.id, mesos.OPERATION_FINISHED, "")
 }
 

@@ -101,24 +101,45 @@ func (m *Model) answer(id, agentID string) {
 		m.tell(t.status, mesos.REASON_RECONCILIATION)
 		return
 	}
-	s := mesos.TaskStatus{TaskID: mesos.TaskID{Value: id}, Source: mesos.SOURCE_MASTER.Enum()}
+	st, ok := m.unknown(agentID)
+	if !ok {
+		return // not back yet: silence (rule 45)
+	}
+	s := mesos.TaskStatus{TaskID: mesos.TaskID{Value: id}, State: &st, Source: mesos.SOURCE_MASTER.Enum()}
 	if agentID != "" {
 		s.AgentID = &mesos.AgentID{Value: agentID}
 	}
-	a := ms.agents[agentID]
-	switch {
-	case m.registry.gone[agentID]:
-		s.State = mesos.TASK_GONE_BY_OPERATOR.Enum()
-	case m.registry.unreachable[agentID]:
-		s.State = mesos.TASK_UNREACHABLE.Enum()
-	case a != nil && a.registered:
-		s.State = mesos.TASK_GONE.Enum()
-	case a != nil:
-		return // not back yet: silence (rule 45)
-	default:
-		s.State = mesos.TASK_UNKNOWN.Enum()
-	}
 	m.tell(s, mesos.REASON_RECONCILIATION)
+}
+
+// unknown is what the master says of a task that it does not know, by the agent
+// that it is asked with; false: nothing.
+func (m *Model) unknown(agentID string) (mesos.TaskState, bool) {
+	switch a := m.master.agents[agentID]; {
+	case m.registry.gone[agentID]:
+		return mesos.TASK_GONE_BY_OPERATOR, true
+	case m.registry.unreachable[agentID]:
+		return mesos.TASK_UNREACHABLE, true
+	case a != nil && a.registered:
+		return mesos.TASK_GONE, true
+	case a != nil:
+		return 0, false
+	default:
+		return mesos.TASK_UNKNOWN, true
+	}
+}
+
+// Over says whether the master would answer, asked now, that a task surely does
+// not run any more.
+func (m *Model) Over(taskID, agentID string) bool {
+	if m.master == nil {
+		return false
+	}
+	if t := m.master.tasks[taskID]; t != nil {
+		return t.terminal
+	}
+	st, ok := m.unknown(agentID)
+	return ok && terminal(st)
 }
 
 // tell repeats what the master knows of a task.

@@ -93,6 +93,22 @@ func (h *Machine) Volumes() []*Volume {
 // Total is everything on the host in Mesos' messages.
 func (h *Machine) Total() []mesos.Resource { return h.total.resources() }
 
+// Reserved calls do for each kind of reserved resource on the host, in no fixed
+// order: with its amount if it is a scalar, and how many ports there are if it is
+// not. The resource is without amount, and not to be changed.
+func (h *Machine) Reserved(do func(r *mesos.Resource, scalar float64, ports uint64)) {
+	for _, p := range h.total {
+		if len(p.like.Reservations) == 0 {
+			continue
+		}
+		n := uint64(0)
+		for _, r := range p.ports {
+			n += r.End - r.Begin + 1
+		}
+		do(p.like, float64(p.milli)/1000, n)
+	}
+}
+
 // AgentID is the id of the host's present or last agent.
 func (h *Machine) AgentID() string {
 	if h.agent == nil {

@@ -51,6 +51,8 @@ type Hooks struct {
 	// data is gone from the machine. Called before the change is visible.
 	Launched  func(agentID string, task *mesos.TaskInfo)
 	Destroyed func(m *Machine, v *Volume)
+	// Applied: an agent has carried an operation out.
+	Applied func(m *Machine)
 }
 
 // Delivery is one event for the framework. Closed ends the subscription.

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -11,21 +12,30 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/test/mesosmodel"
+	"github.com/berthdata/berth/volumes"
 )
 
 // checks are the rules that must hold at every instant. They look at the model
 // and at what is durable, never at the core.
 type checks struct {
 	w *World
-	// starts are the times at which each slot's last processes started.
-	starts map[string][]time.Time
+	// launches are the times at which each slot was launched last.
+	launches map[string][]time.Time
+	// masters are the initial masters that nodes of each cluster were given.
+	masters map[owner]string
+	// overSince is when the master first said that a task is over which is on
+	// record as one that may run.
+	overSince map[string]time.Time
 	// copied are the labels that two machines have, since disks were copied: only
 	// a person can say which one is to go.
 	copied map[string]bool
 }
 
 func newChecks(w *World) *checks {
-	return &checks{w: w, starts: map[string][]time.Time{}, copied: map[string]bool{}}
+	return &checks{
+		w: w, launches: map[string][]time.Time{}, masters: map[owner]string{}, overSince: map[string]time.Time{},
+		copied: map[string]bool{},
+	}
 }
 
 // copy is called when a machine's disks are copied.
@@ -37,9 +47,9 @@ func (c *checks) copy(h *mesosmodel.Machine) {
 	}
 }
 
-// maxStarts is how often one slot may start within a minute: back-off doubles
-// from a second, so that fewer than this many fit in.
-const maxStarts = 10
+// maxLaunches is how often one slot may be launched within a minute: back-off
+// doubles from a second, so that fewer than this many fit in.
+const maxLaunches = 10
 
 // written is called after each durable change.
 func (c *checks) written(key state.Key) {
@@ -64,9 +74,12 @@ func (c *checks) written(key state.Key) {
 func (c *checks) leaves(p *process, call *sched.Call) {
 	switch call.Type {
 	case sched.Call_ACCEPT:
+		c.offers(p, call.GetAccept().OfferIDs)
 		for i := range call.GetAccept().Operations {
 			c.operation(&call.GetAccept().Operations[i])
 		}
+	case sched.Call_DECLINE:
+		c.declined(p, call.GetDecline().OfferIDs)
 	case sched.Call_ACKNOWLEDGE:
 		c.acknowledged(call.GetAcknowledge())
 	case sched.Call_KILL:
@@ -76,6 +89,23 @@ func (c *checks) leaves(p *process, call *sched.Call) {
 	}
 	if id := c.w.store.framework.ID; id == "" && call.Type != sched.Call_SUPPRESS {
 		c.w.fail("framework id", "%s leaves process %d before the framework id is durable", call.Type, p.n)
+	}
+}
+
+// offers: each is accepted once (Mesos rule 17), and never after a DECLINE.
+func (c *checks) offers(p *process, ids []mesos.OfferID) {
+	for _, id := range ids {
+		if p.answered[id.Value] {
+			c.w.fail("offer used twice", "process %d accepts offer %s, which it has answered already", p.n, id.Value)
+		}
+		p.answered[id.Value] = true
+	}
+}
+
+// declined: an offer may be declined again, after an answer that was lost.
+func (c *checks) declined(p *process, ids []mesos.OfferID) {
+	for _, id := range ids {
+		p.answered[id.Value] = true
 	}
 }
 
@@ -173,24 +203,112 @@ func (c *checks) kill(id string) {
 
 // launched is called when the master has taken a task.
 func (c *checks) launched(agentID string, t *mesos.TaskInfo) {
-	c.twice(t.TaskID.Value, t.Name, agentID)
+	id := t.TaskID.Value
+	label := labelOf(id)
+	c.w.result.Launches++
+	times := append(c.launches[label], c.w.now)
+	if n := len(times); n > maxLaunches {
+		if c.w.now.Sub(times[n-1-maxLaunches]) < time.Minute {
+			c.w.fail("back-off", "%s is launched for the %dth time within a minute", label, maxLaunches+1)
+		}
+		times = times[1:]
+	}
+	c.launches[label] = times
+	c.twice(id, t.Name, agentID)
+	doc, err := document(t)
+	if err != nil {
+		c.w.fail("launch", "%s: %v", id, err)
+		return
+	}
+	s, ok := c.w.store.slots[label]
+	if !ok {
+		return // told already
+	}
+	if doc.NodeName != s.Name || doc.ClusterName != s.Owner {
+		c.w.fail("launch", "%s runs as node %s of %s, its record is node %s of %s", id, doc.NodeName, doc.ClusterName, s.Name, s.Owner)
+	}
+	c.initial(owner{s.Owner, s.OwnerIncarnation}, id, doc.InitialMasters)
+}
+
+// initial: every node of a cluster that may form it is given the same initial
+// masters, or it may form twice.
+func (c *checks) initial(o owner, id string, list []string) {
+	if len(list) == 0 {
+		return
+	}
+	text := strings.Join(list, " ")
+	if was, ok := c.masters[o]; ok && was != text {
+		c.w.fail("initial masters", "%s is started with initial masters %s, nodes of %s before it with %s", id, text, o.name, was)
+	}
+	c.masters[o] = text
 }
 
 // started is called when a node's process runs.
 func (c *checks) started(x *mesosmodel.Container) {
-	c.w.result.Launches++
-	label := labelOf(x.ID())
-	times := append(c.starts[label], c.w.now)
-	if n := len(times); n > maxStarts {
-		if c.w.now.Sub(times[n-1-maxStarts]) < time.Minute {
-			c.w.fail("back-off", "%s is started for the %dth time within a minute", label, maxStarts+1)
-		}
-		times = times[1:]
+	if x.VolumeID != labelOf(x.ID()) {
+		c.w.fail("volume", "%s runs on volume %q", x.ID(), x.VolumeID)
 	}
-	c.starts[label] = times
 	c.twice(x.ID(), x.Task.Name, x.AgentID)
 	if s, ok := c.w.store.slots[labelOf(x.ID())]; ok {
 		c.rules(owner{s.Owner, s.OwnerIncarnation})
+	}
+}
+
+// applied is called when an agent has carried an operation out: no slot ever
+// holds more than it needs, or anything on two machines (Mesos rule 38).
+func (c *checks) applied(h *mesosmodel.Machine) {
+	for label, x := range heldOn(h) {
+		s, ok := c.w.store.slots[label]
+		if !ok || c.copied[label] {
+			continue
+		}
+		n := s.Need
+		if x.cpus > n.CPU.Float()+1e-6 || x.mem > n.Mem.Float()+1e-6 || x.ports > uint64(n.Ports) ||
+			n.DiskType != volumes.DiskMount && x.disk > n.Disk.Float()+1e-6 {
+			c.w.fail("reserved twice", "%s has %+v reserved under %q, which needs %+v", h, *x, label, n)
+		}
+		for _, other := range c.w.model.Machines() {
+			if other != h && !c.w.model.Gone(other.AgentID()) && heldOn(other)[label] != nil {
+				c.w.fail("reserved twice", "%q has resources reserved on %s and on %s", label, h, other)
+			}
+		}
+	}
+}
+
+// removed is called when a slot's record is: nothing may be left of it on any
+// machine, unless its agent was declared gone, and a user then gave it up.
+func (c *checks) removed(label string) {
+	for _, h := range c.w.model.Machines() {
+		if c.w.model.Gone(h.AgentID()) || c.copied[label] || c.givenUp(h, label) {
+			continue
+		}
+		if x := heldOn(h)[label]; x != nil {
+			c.w.fail("leak", "the record of %q is removed, and %s has %+v reserved under it", label, h, *x)
+		}
+	}
+}
+
+// silence: what the master has known to be over for minutes, while a leader is
+// subscribed and nothing is broken, the leader asks for and learns.
+func (c *checks) silence() {
+	const most = 2 * time.Minute
+	p := c.w.leader
+	if p == nil || !c.w.model.Connected(p.stream) {
+		clear(c.overSince)
+		return
+	}
+	for id, s := range c.w.store.slots {
+		over := s.Task != nil && s.Bind != nil && s.Want == state.WantRun && c.w.model.Gone(s.Bind.AgentID) ||
+			s.Task != nil && s.Task.State != state.TaskEnded && c.w.model.Over(s.Task.ID, s.Task.AgentID)
+		if !over {
+			delete(c.overSince, id)
+			continue
+		}
+		if since, ok := c.overSince[id]; !ok {
+			c.overSince[id] = c.w.now
+		} else if c.w.now.Sub(since) > most {
+			c.w.fail("silence", "the master has known for %v that %s is over, its record says %s", c.w.now.Sub(since), s.Task.ID, s.Task.State)
+		}
 	}
 }
 

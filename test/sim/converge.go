@@ -114,22 +114,25 @@ type held struct {
 	volume          string
 }
 
-// reservations: everything that is reserved is of a record, in the right
-// amount, where the record says.
-func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
+// heldOn is what is reserved on a machine, by label.
+func heldOn(h *mesosmodel.Machine) map[string]*held {
 	byLabel := map[string]*held{}
-	for _, r := range h.Total() {
-		if len(r.Reservations) == 0 {
-			continue
-		}
-		label := slotLabel(&r)
+	h.Reserved(func(r *mesos.Resource, scalar float64, ports uint64) {
+		label := slotLabel(r)
 		x := byLabel[label]
 		if x == nil {
 			x = &held{}
 			byLabel[label] = x
 		}
-		x.add(&r)
-	}
+		x.add(r, scalar, ports)
+	})
+	return byLabel
+}
+
+// reservations: everything that is reserved is of a record, in the right
+// amount, where the record says.
+func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
+	byLabel := heldOn(h)
 	for _, label := range sorted(byLabel) {
 		x := byLabel[label]
 		s, ok := c.w.store.slots[label]
@@ -165,21 +168,19 @@ func (c *checks) givenUp(h *mesosmodel.Machine, label string) bool {
 	return c.w.client.ordered[label] > 0 && slices.ContainsFunc(c.w.model.IDsOf(h), c.w.model.Gone)
 }
 
-func (x *held) add(r *mesos.Resource) {
+func (x *held) add(r *mesos.Resource, scalar float64, ports uint64) {
 	switch r.Name {
 	case "cpus":
-		x.cpus += r.Scalar.Value
+		x.cpus += scalar
 	case "mem":
-		x.mem += r.Scalar.Value
+		x.mem += scalar
 	case "disk":
-		x.disk += r.Scalar.Value
+		x.disk += scalar
 		if r.Disk != nil && r.Disk.Persistence != nil {
 			x.volume = r.Disk.Persistence.ID
 		}
 	case "ports":
-		for _, p := range r.Ranges.Range {
-			x.ports += p.End - p.Begin + 1
-		}
+		x.ports += ports
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
+
 	"github.com/berthdata/berth/executor"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/test/mesosmodel"
@@ -66,9 +68,9 @@ func labelOf(taskID string) string {
 	return taskID[:i]
 }
 
-func document(c *mesosmodel.Container) (executor.Elasticsearch, error) {
+func document(t *mesos.TaskInfo) (executor.Elasticsearch, error) {
 	var l executor.Launch
-	if err := json.Unmarshal(c.Task.Data, &l); err != nil {
+	if err := json.Unmarshal(t.Data, &l); err != nil {
 		return executor.Elasticsearch{}, fmt.Errorf("launch document: %w", err)
 	}
 	if l.Elasticsearch == nil {
@@ -79,7 +81,7 @@ func document(c *mesosmodel.Container) (executor.Elasticsearch, error) {
 
 // Launch checks what the executor checks before it starts a node.
 func (n *nodes) Launch(c *mesosmodel.Container) error {
-	doc, err := document(c)
+	doc, err := document(&c.Task)
 	if err != nil {
 		return err
 	}
@@ -94,7 +96,7 @@ func (n *nodes) Launch(c *mesosmodel.Container) error {
 
 // Started adds a node.
 func (n *nodes) Started(c *mesosmodel.Container) {
-	doc, err := document(c)
+	doc, err := document(&c.Task)
 	if err != nil {
 		n.w.fail("launch", "%s: %v", c.ID(), err)
 		return

@@ -35,6 +35,10 @@ type process struct {
 	timer      int64
 	crash      *crashPlan
 
+	// answered are the offers that it has accepted or declined.
+	answered map[string]bool
+	events   int64 // the newest id of an event that left
+
 	asking  bool // a question to the operator API is under way
 	reply   scheduler.ReplyID
 	replies map[scheduler.ReplyID]*request
@@ -78,7 +82,7 @@ func (w *World) elect(d time.Duration) {
 		if w.leader != nil {
 			return
 		}
-		p := &process{w: w, n: len(w.procs) + 1, epoch: w.store.lead(), notices: -1, replies: map[scheduler.ReplyID]*request{}}
+		p := &process{w: w, n: len(w.procs) + 1, epoch: w.store.lead(), notices: -1, replies: map[scheduler.ReplyID]*request{}, answered: map[string]bool{}}
 		w.procs = append(w.procs, p)
 		w.leader = p
 		w.result.Leaders++
@@ -329,6 +333,12 @@ func (p *process) effects(d decided) bool {
 			p.w.checks.gate(p, call)
 		}
 		p.w.net.call(p, d.stream, call)
+	}
+	for _, e := range d.Published {
+		if e.ID <= p.events || e.ID>>32 != p.epoch {
+			p.w.fail("events", "process %d with epoch %d sends event %d after %d", p.n, p.epoch, e.ID, p.events)
+		}
+		p.events = e.ID
 	}
 	for _, q := range d.Elastic {
 		p.w.nodes.ask(p, q)

@@ -127,6 +127,7 @@ func (s *store) decode(wr state.Write) error {
 		switch kind {
 		case state.KindSlot:
 			delete(s.slots, name)
+			s.w.checks.removed(name)
 		case state.KindKill:
 			delete(s.kills, name) // the model's task ids are names that keys take
 		case state.KindCluster:

@@ -109,7 +109,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.client = newClient(w)
 	w.net = newNetwork(w)
 	w.faults = &faults{w: w}
-	hooks := mesosmodel.Hooks{Launched: w.checks.launched, Destroyed: w.checks.destroyed}
+	hooks := mesosmodel.Hooks{Launched: w.checks.launched, Destroyed: w.checks.destroyed, Applied: w.checks.applied}
 	if w.keep {
 		hooks.Trace = w.tracef
 	}
@@ -142,6 +142,7 @@ func (w *World) play() {
 	good := time.Time{}
 	for w.now.Before(deadline) && w.result.Violation == nil {
 		w.until(w.now.Add(healEvery), nil)
+		w.checks.silence()
 		missing = w.checks.missing()
 		switch {
 		case len(missing) > 0:
