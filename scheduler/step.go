@@ -101,7 +101,6 @@ func (c *Core) settle() Decision {
 	c.settleReturned()
 	c.settleDemand()
 	c.settleAgents()
-	c.confirm()
 	if err := c.encode(); err != nil {
 		// A record that does not fit can only come from a spec near the size
 		// gate, which the API refuses; going on here would act without a record.
@@ -139,25 +138,20 @@ func (c *Core) settleClusters() {
 	}
 }
 
-// confirm has an acknowledgement that changes nothing wait for a write as well:
-// "nothing to change" and "it is being deleted" are promises, and only the store
-// knows whether this leader still leads (Mesos rule 57).
-func (c *Core) confirm() {
-	promises := slices.ContainsFunc(c.out.Replies, func(r Reply) bool { return r.Accepted != nil && !r.Accepted.DryRun })
-	if promises && len(c.changedOwners)+len(c.changedSlots)+len(c.removed) == 0 {
-		c.frameworkDirty = true
-	}
+// promises reports whether this step acknowledges anything. "Nothing to change" and
+// "it is being deleted" are promises too, and only the store knows whether this
+// leader still leads: they wait for a write as well (Mesos rule 57).
+func (c *Core) promises() bool {
+	return slices.ContainsFunc(c.out.Replies, func(r Reply) bool { return r.Accepted != nil && !r.Accepted.DryRun })
 }
 
 // encode turns what changed into Writes, in an order that does not depend on
 // the maps' order.
 func (c *Core) encode() error {
 	if c.frameworkDirty {
-		w, err := frameworkRecord.Encode(frameworkName, c.framework)
-		if err != nil {
+		if err := c.encodeFramework(); err != nil {
 			return err
 		}
-		c.out.Writes = append(c.out.Writes, w)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.changedOwners)) {
 		w, err := clusterRecord.Encode(name, c.changedOwners[name].Cluster)
@@ -186,5 +180,16 @@ func (c *Core) encode() error {
 	for _, key := range slices.Sorted(maps.Keys(c.removed)) {
 		c.out.Writes = append(c.out.Writes, state.Write{Key: key})
 	}
+	if len(c.out.Writes) == 0 && c.promises() {
+		return c.encodeFramework()
+	}
 	return nil
+}
+
+func (c *Core) encodeFramework() error {
+	w, err := frameworkRecord.Encode(frameworkName, c.framework)
+	if err == nil {
+		c.out.Writes = append(c.out.Writes, w)
+	}
+	return err
 }
