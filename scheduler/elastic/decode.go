@@ -243,9 +243,13 @@ func decodeUUID(body []byte) (string, error) {
 // replicaSettings are what decodeReplicas needs of an index.
 var replicaSettings = []string{"index.number_of_replicas", "index.auto_expand_replicas", "index.store.type"}
 
+// indexSettings says of each index, by name, whether it is a mounted searchable
+// snapshot, whose data is in its repository.
+type indexSettings map[string]bool
+
 // decodeReplicas finds the index with the fewest replicas; of several the
 // first by name, so that equal clusters give equal observations.
-func decodeReplicas(body []byte, o *observe.Observation) error {
+func decodeReplicas(body []byte, o *observe.Observation) (indexSettings, error) {
 	const what = "_all/_settings"
 	var indices map[string]struct {
 		Settings struct {
@@ -259,19 +263,21 @@ func decodeReplicas(body []byte, o *observe.Observation) error {
 		} `json:"settings"`
 	}
 	if err := decode(what, body, &indices); err != nil {
-		return err
+		return nil, err
 	}
 	if indices == nil {
-		return fail(observe.Unreadable, "%s: the answer is null", what)
+		return nil, fail(observe.Unreadable, "%s: the answer is null", what)
 	}
 	o.Indices = len(indices)
+	all := indexSettings{}
 	for name, i := range indices {
 		index := i.Settings.Index
 		n, err := strconv.Atoi(index.Replicas)
 		if err != nil || n < 0 {
-			return fail(observe.Unreadable, "%s: index %s has no usable number_of_replicas: %q", what, name, index.Replicas)
+			return nil, fail(observe.Unreadable, "%s: index %s has no usable number_of_replicas: %q", what, name, index.Replicas)
 		}
-		if index.Store.Type == "snapshot" {
+		all[name] = index.Store.Type == "snapshot"
+		if all[name] {
 			continue
 		}
 		if bound, unbounded, ok := autoExpand(index.AutoExpand); unbounded {
@@ -283,7 +289,7 @@ func decodeReplicas(body []byte, o *observe.Observation) error {
 			o.MinReplicas, o.MinReplicasIndex = n, name
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // autoExpand reads "0-1", "1-all" and "false". Of what it cannot read, ok is

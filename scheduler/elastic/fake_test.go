@@ -40,7 +40,9 @@ var known = map[string]string{
 	"nodes":    "timeout filter_path",
 	"settings": "expand_wildcards",
 	"cat":      "format h master_timeout",
-	"info":     "",
+
+	"unassigned": "master_timeout filter_path ignore_unavailable",
+	"info":       "",
 }
 
 func part(path string) string {
@@ -51,6 +53,8 @@ func part(path string) string {
 		return "metadata"
 	case strings.HasPrefix(path, "/_cluster/state/master_node,nodes"):
 		return "state"
+	case path == "/_cluster/state/routing_table/b":
+		return "unassigned"
 	case path == "/_nodes/http":
 		return "nodes"
 	case path == "/_all/_settings/index.number_of_replicas,index.auto_expand_replicas,index.store.type":

@@ -44,7 +44,8 @@ func (r reader) observe(ctx context.Context) (observe.Observation, error) {
 	if !r.req.Full {
 		return o, nil
 	}
-	if err := r.replicas(ctx, &o); err != nil {
+	settings, err := r.replicas(ctx, &o)
+	if err != nil {
 		return o, err
 	}
 	copies, err := r.copies(ctx, st)
@@ -55,7 +56,36 @@ func (r reader) observe(ctx context.Context) (observe.Observation, error) {
 		return o, fail(observe.Unreadable, "health counts %d active shards, the routing table shows none", o.ActiveShards)
 	}
 	o.SharedHost, o.SharedHostTotal = sharedHosts(copies, st.nodes)
+	lost := lostShards(copies, st.nodes, r.req.Away)
+	o.Away = r.req.Away
+	o.AtRisk, o.AtRiskTotal = atRisk(lost, settings, copies, r.unassigned(ctx, lost))
 	return o, nil
+}
+
+// unassigned asks why copies of shards without a started one are unassigned, and
+// where they were last. It costs a request, and only while the cluster is red.
+// Without an answer nothing is known of them, which is all that follows from it.
+func (r reader) unassigned(ctx context.Context, lost []lostShard) map[shardKey][]unassignedCopy {
+	names := unassignedIndices(lost)
+	if len(names) == 0 {
+		return nil
+	}
+	q := esapi.ClusterStateRequest{
+		Metric: []string{"routing_table"}, Index: names, MasterTimeout: r.masterTimeout(),
+		IgnoreUnavailable: esapi.BoolPtr(true),
+		FilterPath: []string{"routing_table.indices.*.shards.*.state", "routing_table.indices.*.shards.*.primary",
+			"routing_table.indices.*.shards.*.unassigned_info.reason", "routing_table.indices.*.shards.*.unassigned_info.last_node",
+			"routing_table.indices.*.shards.*.unassigned_info.details"},
+	}
+	body, err := r.ask(ctx, "_cluster/state/routing_table", q, r.maxResponse)
+	if err != nil {
+		return nil
+	}
+	told, err := decodeUnassigned(body)
+	if err != nil {
+		return nil
+	}
+	return told
 }
 
 func (r reader) foreign(name string) error {
@@ -174,12 +204,12 @@ func (r reader) uuid(ctx context.Context) (string, error) {
 // expand_wildcards=all is the one form that every version knows and that
 // leaves nothing out: a closed index loses data with its hosts, too. 5.x refuses
 // the form with master_timeout or flat_settings.
-func (r reader) replicas(ctx context.Context, o *observe.Observation) error {
+func (r reader) replicas(ctx context.Context, o *observe.Observation) (indexSettings, error) {
 	body, err := r.ask(ctx, "_all/_settings", esapi.IndicesGetSettingsRequest{
 		Index: []string{"_all"}, Name: replicaSettings, ExpandWildcards: "all",
 	}, r.maxResponse)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	return decodeReplicas(body, o)
 }

@@ -74,7 +74,8 @@ func TestReplicas(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := observe.Observation{MinReplicas: -1}
-			require.NoError(t, decodeReplicas([]byte(c.body), &o))
+			_, err := decodeReplicas([]byte(c.body), &o)
+			require.NoError(t, err)
 			assert.Equal(t, c.indices, o.Indices)
 			assert.Equal(t, c.min, o.MinReplicas)
 			assert.Equal(t, c.index, o.MinReplicasIndex)
@@ -207,11 +208,15 @@ func FuzzDecoders(f *testing.F) {
 			_ = decodeNodeInfo(body, st.nodes)
 			copies = append(copies, st.copies...)
 			sharedHosts(copies, st.nodes)
+			told, _ := decodeUnassigned(body)
+			groups, total := atRisk(lostShards(copies, st.nodes, []string{"demo-1"}), indexSettings{"a": true, "z": false}, copies, told)
+			assert.Len(t, groups, min(total, observe.MaxAtRisk))
 		}
 		for _, c := range copies {
 			assert.NoError(t, c.check("accepted"), err)
 		}
-		if o := (observe.Observation{MinReplicas: -1}); decodeReplicas(body, &o) == nil {
+		o = observe.Observation{MinReplicas: -1}
+		if _, err := decodeReplicas(body, &o); err == nil {
 			assert.Equal(t, o.MinReplicas < 0, o.MinReplicasIndex == "" && o.MinReplicas == -1)
 		}
 		_, _, _ = decodeInfo(body)

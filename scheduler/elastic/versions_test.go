@@ -54,6 +54,7 @@ func TestVersions(t *testing.T) {
 					want.Indices, want.MinReplicas, want.MinReplicasIndex = 3, 1, "a"
 					want.SharedHost = []observe.SharedShard{{Index: "a", Shard: 0, Host: "h1", OnHost: 2, Copies: 2}}
 					want.SharedHostTotal = 1
+					want.AtRisk, want.AtRiskTotal = []observe.AtRisk{{Index: "c", Unknown: true, Reason: "not shown"}}, 1
 				}
 				assert.Equal(t, want, o)
 				assert.Equal(t, v.product, a.clusters["demo"].clients[0].product != nil)

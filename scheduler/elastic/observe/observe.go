@@ -32,6 +32,10 @@ type Request struct {
 	// nodes. It costs the master one more read of its routing table, so it is
 	// for every half minute, not for every second.
 	Full bool
+	// Away are names of nodes that the caller counts as lost, whether or not
+	// they are still members: a shard whose only started copies are on them is
+	// at risk.
+	Away []string
 }
 
 // Observation is a readable, complete answer. Whatever could not be read
@@ -85,6 +89,38 @@ type Observation struct {
 	// SharedHostTotal counts all. Nodes without the attribute cannot be judged.
 	SharedHost      []SharedShard
 	SharedHostTotal int
+	// Away is the request's.
+	Away []string
+	// AtRisk are shards without a started copy on a member that is not Away,
+	// by index, at most MaxAtRisk groups of them; AtRiskTotal counts all groups.
+	// An index without data cannot be at risk: one whose shards never started,
+	// and a mounted searchable snapshot.
+	AtRisk      []AtRisk
+	AtRiskTotal int
+}
+
+// Bounds of Observation.AtRisk, and of the shards that one group names.
+const (
+	MaxAtRisk       = 200
+	MaxAtRiskShards = 50
+)
+
+// AtRisk are shards of one index that have no started copy left, and where their
+// copies may be. Shards that differ in that are in groups of their own.
+type AtRisk struct {
+	Index string
+	// Shards are their numbers, ascending, at most MaxAtRiskShards; ShardCount
+	// counts all. It is 0 for an index whose shards the server does not show.
+	Shards     []int
+	ShardCount int
+	// On are members that are Away and hold a started copy, by name; Left are
+	// former members that held a copy when they left, by node id.
+	On   []string
+	Left []string
+	// Unknown: a copy may be on a node that is not among On and Left.
+	Unknown bool
+	// Reason is what keeps the primary from being started, for people, such as "NODE_LEFT" (Elasticsearch's own word), "starting" or "not shown".
+	Reason string
 }
 
 // MaxSharedHost bounds Observation.SharedHost.
