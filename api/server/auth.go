@@ -33,6 +33,8 @@ type Identity struct {
 	Scope Scope
 	// Anonymous callers brought no credentials, and none are asked for.
 	Anonymous bool
+	// trusted is an anonymous caller from a network that may do what it asks.
+	trusted bool
 }
 
 // Authenticator tells who calls. It is the seam for single sign-on and tenants.

@@ -54,6 +54,9 @@ func TestScopes(t *testing.T) {
 
 	for _, pattern := range server.RoutePatterns() {
 		method, path, _ := strings.Cut(pattern, " ")
+		if !server.AnswersProblems(method, path) {
+			continue // see TestSubmissionScopes
+		}
 		public := server.RouteFacts(method, path).Public
 		url := strings.NewReplacer("{name}", "none", "{id}", "none", "{taskId}", "t", "{token}", "k", "{file}", "f").Replace(path)
 		if method == "DELETE" {

@@ -105,6 +105,10 @@ func TestReferenceIsTrue(t *testing.T) {
 		if strings.Contains(path, "/clusters/") {
 			path = last // listed together
 		}
+		if stem, rest, found := strings.Cut(path, "/submissions"); found {
+			assert.Contains(t, text, stem+"/submissions")
+			path = rest // listed together
+		}
 		assert.True(t, strings.Contains(text, strings.TrimPrefix(path, "/v1")), "spec.md does not name %s", pattern)
 	}
 }

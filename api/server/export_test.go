@@ -8,9 +8,22 @@ type Facts struct {
 	Public bool
 }
 
+// AnswersProblems says whether a route answers errors as problem documents: the
+// submission protocol has its own.
+func AnswersProblems(method, path string) bool {
+	for _, rt := range routesOfAll() {
+		if rt.method == method && rt.path == path {
+			return rt.fail == nil
+		}
+	}
+	return true
+}
+
+func routesOfAll() []route { return (&Server{opts: Options{Spark: &Spark{}}}).routes() }
+
 // RouteFacts returns the facts of the route, the zero value when there is none.
 func RouteFacts(method, path string) Facts {
-	for _, rt := range (&Server{}).routes() {
+	for _, rt := range routesOfAll() {
 		if rt.method == method && rt.path == path {
 			query := append([]string{}, rt.query...)
 			slices.Sort(query)
@@ -23,7 +36,7 @@ func RouteFacts(method, path string) Facts {
 // RoutePatterns lists all routes.
 func RoutePatterns() []string {
 	var list []string
-	for _, rt := range (&Server{}).routes() {
+	for _, rt := range routesOfAll() {
 		list = append(list, rt.method+" "+rt.path)
 	}
 	return list

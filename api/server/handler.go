@@ -18,11 +18,13 @@ import (
 
 // requestInfo is what the inner layers tell the outer ones about a request.
 type requestInfo struct {
-	route  string // the pattern, for metrics and logs
-	path   string // what the log may show of the URL
-	user   string
-	status int // of the answer, 0 until it began
-	bytes  int64
+	route string // the pattern, for metrics and logs
+	path  string // what the log may show of the URL
+	user  string
+	// trusted: an anonymous caller that its network lets in.
+	trusted bool
+	status  int // of the answer, 0 until it began
+	bytes   int64
 }
 
 type infoKey struct{}
@@ -35,9 +37,9 @@ func infoOf(r *http.Request) *requestInfo {
 // routeUnknown is the metrics' label of requests that no route takes.
 const routeUnknown = "unknown"
 
-func (s *Server) buildHandler() http.Handler {
+func (s *Server) buildHandler(routes []route) http.Handler {
 	mux := http.NewServeMux()
-	for _, rt := range s.routes() {
+	for _, rt := range routes {
 		mux.Handle(rt.method+" "+rt.path, s.serveRoute(rt))
 	}
 	return s.observed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -104,6 +106,9 @@ func knownMethod(m string) string {
 func (s *Server) noRoute(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	probe := &statusProbe{header: http.Header{}}
 	h.ServeHTTP(probe, r)
+	if s.noSubmissionRoute(w, r, probe) {
+		return
+	}
 	if probe.status == http.StatusMethodNotAllowed {
 		allow := probe.header.Get("Allow")
 		w.Header().Set("Allow", allow)
@@ -127,6 +132,16 @@ func (p *statusProbe) WriteHeader(status int)      { p.status = status }
 // serveRoute is what all requests of one route pass: Host and origin, caller,
 // rate, leadership, query; then the handler.
 func (s *Server) serveRoute(rt route) http.Handler {
+	fail, away, timeout := rt.fail, rt.away, rt.timeout
+	if fail == nil {
+		fail = s.writeProblem
+	}
+	if away == nil {
+		away = s.sendToLeader
+	}
+	if timeout == 0 {
+		timeout = s.limits.RequestTimeout
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := infoOf(r)
 		info.route, info.path = rt.path, r.URL.Path
@@ -134,29 +149,27 @@ func (s *Server) serveRoute(rt route) http.Handler {
 			info.path = rt.path
 		}
 		if err := s.admit(rt, w, r); err != nil {
-			s.writeProblem(w, r, err)
+			fail(w, r, err)
 			return
 		}
 		if !rt.local && s.opts.LeaderRedirect != nil {
 			if leading, leader := s.opts.LeaderRedirect(r.Context()); !leading {
-				s.sendToLeader(w, r, leader)
+				away(w, r, leader)
 				return
 			}
 		}
 		if err := checkQuery(r, rt.query); err != nil {
-			s.writeProblem(w, r, err)
+			fail(w, r, err)
 			return
 		}
-		if rt.access == accessOperator {
-			r.Body = http.MaxBytesReader(w, r.Body, v1.MaxDocument)
-		}
+		r.Body = http.MaxBytesReader(w, r.Body, v1.MaxDocument)
 		if !rt.stream {
-			ctx, cancel := context.WithTimeout(r.Context(), s.limits.RequestTimeout)
+			ctx, cancel := context.WithTimeout(r.Context(), timeout)
 			defer cancel()
 			r = r.WithContext(ctx)
 		}
 		if err := rt.handle(w, r); err != nil {
-			s.writeProblem(w, r, err)
+			fail(w, r, err)
 		}
 	})
 }
@@ -171,26 +184,28 @@ func (s *Server) admit(rt route, w http.ResponseWriter, r *http.Request) error {
 	if err := s.origin.Check(r); err != nil {
 		return v1.NewProblem(http.StatusForbidden, v1.CodeHostRefused, "the request is refused", "it comes from a page of another site")
 	}
-	who, err := s.opts.Auth.Authenticate(r)
+	who, err := s.authenticate(rt, r)
 	if err != nil {
 		if !s.clients.allow("address " + remoteHost(r)) {
 			return s.tooFast(w)
 		}
 		return s.unauthenticated(w, err)
 	}
-	infoOf(r).user = who.User
+	infoOf(r).user, infoOf(r).trusted = who.User, who.trusted
 	key := "user " + who.User
-	if who.Anonymous {
+	if who.Anonymous && !who.trusted {
 		if host := hostOf(r.Host); !s.opts.Insecure && !isLoopback(host) {
 			return v1.NewProblem(http.StatusForbidden, v1.CodeHostRefused, "the request is refused",
 				"without bearer tokens Berth answers on loopback only: use http://127.0.0.1:PORT, not another name of this host")
 		}
+	}
+	if who.Anonymous {
 		key = "address " + remoteHost(r)
 	}
 	if !s.clients.allow(key) {
 		return s.tooFast(w)
 	}
-	if rt.access == accessOperator && who.Scope != ScopeOperator {
+	if rt.access != accessRead && who.Scope != ScopeOperator {
 		return v1.NewProblem(http.StatusForbidden, v1.CodeForbidden, "not allowed",
 			"the token's scope is "+string(who.Scope)+"; changes want the scope "+string(ScopeOperator))
 	}

@@ -35,7 +35,7 @@ type harness struct {
 func start(t *testing.T, change func(*server.Options)) *harness {
 	t.Helper()
 	h := &harness{t: t, fake: &apitest.Fake{}, hub: server.NewEventHub(100)}
-	opts := server.Options{Commands: h.fake, Queries: h.fake, Events: h.hub, Artifacts: h.fake}
+	opts := server.Options{Commands: h.fake, Queries: h.fake, Events: h.hub, Artifacts: h.fake, Spark: h.fake.Spark()}
 	if change != nil {
 		change(&opts)
 	}

@@ -9,19 +9,23 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The document is one; it lies in two files because it is long.
+// The document is one; it lies in several files because it is long.
 var (
 	//go:embed openapi_paths.yaml
 	openapiPaths []byte
+	//go:embed openapi_spark_paths.yaml
+	openapiSparkPaths []byte
 	//go:embed openapi_components.yaml
 	openapiComponents []byte
+	//go:embed openapi_spark_components.yaml
+	openapiSparkComponents []byte
 )
 
 // document is the API's description in both spellings.
 type document struct{ json, yaml []byte }
 
 func loadDocument() (document, error) {
-	whole := bytes.Join([][]byte{openapiPaths, openapiComponents}, nil)
+	whole := bytes.Join([][]byte{openapiPaths, openapiSparkPaths, openapiComponents, openapiSparkComponents}, nil)
 	asJSON, err := yaml.YAMLToJSONStrict(whole)
 	return document{json: asJSON, yaml: whole}, err
 }

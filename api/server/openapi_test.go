@@ -209,6 +209,9 @@ func TestFollowerRedirectFollowsTheDocument(t *testing.T) {
 			if method == http.MethodPut {
 				body = spec
 			}
+			if strings.HasSuffix(path, "/create") {
+				body = submitted
+			}
 			if method == http.MethodDelete {
 				path += "?confirm=logs"
 			}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/netip"
 
 	v1 "github.com/berthdata/berth/api/v1"
 )
@@ -12,6 +13,14 @@ type Spark struct {
 	Commands SparkCommands
 	Queries  SparkQueries
 	Drivers  SparkDrivers
+
+	// Versions are those of Spark that the catalogue has, the oldest first.
+	Versions []string
+	// Defaults are properties that submissions get where they do not set them.
+	Defaults map[string]string
+	// SubmittersFrom are networks whose clients may use the submission protocol
+	// without a token, but for killall and clear: spark-submit can send none.
+	SubmittersFrom []netip.Prefix
 }
 
 // SparkOptions accompany an order about one application.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"time"
 )
 
 // access says who may use a route.
@@ -11,6 +12,9 @@ const (
 	accessPublic   access = iota // no credentials
 	accessRead                   // scope readonly or operator
 	accessOperator               // scope operator
+	// accessSubmission is accessOperator, and whoever comes from one of the
+	// networks whose clients may submit without a token.
+	accessSubmission
 )
 
 // routeEvents is the path of the event stream.
@@ -28,11 +32,17 @@ type route struct {
 	secretPath bool
 	query      []string // the parameters allowed
 	handle     func(http.ResponseWriter, *http.Request) error
+	// timeout for a call of a port; 0: Limits.RequestTimeout.
+	timeout time.Duration
+	// fail answers an error; nil: as a problem document.
+	fail func(http.ResponseWriter, *http.Request, error)
+	// away answers for a Berth that does not lead; nil: redirect.
+	away func(w http.ResponseWriter, r *http.Request, leader string)
 }
 
 func (s *Server) routes() []route {
 	const cluster = "/v1/clusters/{name}"
-	return []route{
+	list := []route{
 		{method: "GET", path: "/v1/clusters", access: accessRead, handle: s.listClusters},
 		{method: "PUT", path: cluster, access: accessOperator, query: []string{"dryRun", "ifGeneration", "message"}, handle: s.putCluster},
 		{method: "GET", path: cluster, access: accessRead, handle: s.getCluster},
@@ -57,4 +67,8 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/openapi.json", access: accessPublic, local: true, handle: s.getDocumentJSON},
 		{method: "GET", path: "/openapi.yaml", access: accessPublic, local: true, handle: s.getDocumentYAML},
 	}
+	if s.opts.Spark != nil {
+		list = append(list, s.submissionRoutes()...)
+	}
+	return list
 }

@@ -46,6 +46,9 @@ type Options struct {
 type Limits struct {
 	// RequestTimeout bounds a call of a port.
 	RequestTimeout time.Duration
+	// SubmissionTimeout is the same for Spark's submission protocol, whose clients
+	// give up after 10 s, and whose users then submit again.
+	SubmissionTimeout time.Duration
 	// HeaderTimeout, ReadTimeout and IdleTimeout are those of net/http.
 	HeaderTimeout, ReadTimeout, IdleTimeout time.Duration
 	// WriteTimeout bounds one answer; for streams and files, each write.
@@ -66,8 +69,8 @@ type Limits struct {
 // DefaultLimits are generous: they stop accidents, not use.
 func DefaultLimits() Limits {
 	return Limits{
-		RequestTimeout: 30 * time.Second,
-		HeaderTimeout:  10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+		RequestTimeout: 30 * time.Second, SubmissionTimeout: 8 * time.Second,
+		HeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second,
 		KeepAlive: 15 * time.Second, Streams: 256,
 		Rate: 100, Burst: 400, Clients: 10_000,
@@ -77,6 +80,7 @@ func DefaultLimits() Limits {
 func (l Limits) withDefaults() Limits {
 	d := DefaultLimits()
 	setIfZero(&l.RequestTimeout, d.RequestTimeout)
+	setIfZero(&l.SubmissionTimeout, d.SubmissionTimeout)
 	setIfZero(&l.HeaderTimeout, d.HeaderTimeout)
 	setIfZero(&l.ReadTimeout, d.ReadTimeout)
 	setIfZero(&l.IdleTimeout, d.IdleTimeout)
@@ -141,7 +145,7 @@ func New(o Options) (*Server, error) {
 	if s.doc, err = loadDocument(); err != nil {
 		return nil, fmt.Errorf("api/server: OpenAPI document: %w", err)
 	}
-	s.handler = s.buildHandler()
+	s.handler = s.buildHandler(s.routes())
 	return s, nil
 }
 
@@ -157,8 +161,18 @@ type stopKey struct{}
 // and waits for other answers under way, at most Limits.ShutdownTimeout. For
 // TLS, wrap ln with tls.NewListener and LoadTLS's configuration.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	return s.serve(ctx, ln, s.handler)
+}
+
+// ServeSubmissions answers nothing but Spark's submission protocol on ln, as
+// Serve does: spark-submit speaks HTTP without TLS only. Options.Spark is needed.
+func (s *Server) ServeSubmissions(ctx context.Context, ln net.Listener) error {
+	return s.serve(ctx, ln, s.buildHandler(s.submissionRoutes()))
+}
+
+func (s *Server) serve(ctx context.Context, ln net.Listener, handler http.Handler) error {
 	srv := &http.Server{
-		Handler:           s.handler,
+		Handler:           handler,
 		ReadHeaderTimeout: s.limits.HeaderTimeout,
 		ReadTimeout:       s.limits.ReadTimeout,
 		IdleTimeout:       s.limits.IdleTimeout,

@@ -12,6 +12,7 @@ import (
 // well, so that purity holds for everything below it.
 var pure = map[string][]string{
 	"api/v1":                    {},
+	"api/submission":            {"api/v1"},
 	"volumes":                   {},
 	"placement":                 {"volumes"},
 	"executor":                  {},

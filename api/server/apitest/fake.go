@@ -43,6 +43,7 @@ type Fake struct {
 
 	mu       sync.Mutex
 	clusters map[string]*v1.ClusterView
+	spark    map[string]*v1.SparkView
 	reads    map[string]int
 	calls    []Call
 	destroy  map[string]bool
