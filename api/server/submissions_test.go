@@ -80,7 +80,7 @@ func TestSubmissionErrors(t *testing.T) {
 	require.Contains(t, create(400, `{"action":"KillSubmissionRequest"}`), "KillSubmissionRequest")
 	require.Contains(t, create(415, submitted, "Content-Type", "text/plain"), "application/json")
 	require.Contains(t, create(413, `{"action":"`+strings.Repeat("x", v1.MaxDocument)+`"}`), "at most 1048576 bytes")
-	require.Contains(t, create(422, strings.Replace(submitted, "3.5.9", "3.1.1", 1)), "clientSparkVersion: Spark \"3.1.1\" is not in this Berth's catalogue")
+	require.Contains(t, create(422, strings.Replace(submitted, "3.5.9", "3.1.1", 1)), "clientSparkVersion: version \"3.1.1\" of Spark is not in this Berth's catalogue")
 	require.Contains(t, create(422, strings.Replace(submitted, `"spark.app.name":"Job"`, `"spark.driver.memory":"100m"`, 1)), "spec.driver.memory: 100mb is too small")
 	require.Contains(t, create(422, strings.Replace(submitted, `"spark.app.name":"Job"`, `"spark.mesos.executor.docker.image":"x"`, 1)), "spark.mesos.executor.docker.image: cannot be honoured")
 	require.Contains(t, submit(t, h, 400, "ErrorResponse", "POST", "/v1/submissions/create?x=1", submitted).Message, "query parameter")

@@ -126,7 +126,7 @@ func (m *mapping) version(client string, have []string) {
 	case len(have) == 0:
 		m.wrong("clientSparkVersion", fmt.Errorf("this Berth has no Spark distribution: the scheduler's --spark names them"))
 	default:
-		m.wrong("clientSparkVersion", fmt.Errorf("Spark %q is not in this Berth's catalogue, nor another version of its line; it has %s",
+		m.wrong("clientSparkVersion", fmt.Errorf("version %q of Spark is not in this Berth's catalogue, nor another one of its line; it has %s",
 			short(client), strings.Join(have, ", ")))
 	}
 }
