@@ -296,14 +296,16 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 }
 
 // mayFollow reports whether a slot may go to an agent that shows what it holds.
-// On its own machine it may: the volume's lock keeps two nodes off it. What shows
-// on another machine may be a copy, of a restored image or a cloned disk, while
-// the node runs on where it was; and the host rule was never asked. So a node that
-// is to run stays, and an operator who did move the disks declares the old agent
-// gone. What is only kept follows once the old agent is not there any more.
+// On its own machine it may: the volume's lock keeps two nodes off it. A machine is
+// known by its name or address here, never by an attribute, which is copied with
+// the agent's configuration. What shows on another machine may be a copy, of a
+// restored image or a cloned disk, while the node runs on where it was; and the
+// host rule was never asked. So a node that is to run stays, and an operator who
+// did move the disks declares the old agent gone. What is only kept follows once
+// the old agent is not there any more.
 func (c *Core) mayFollow(a *agent, s *slot) bool {
 	b := s.Bind
-	if a.hostname == b.Hostname || a.address == b.Address || c.cfg.MachineAttribute != "" && a.machine == b.Machine {
+	if a.hostname == b.Hostname || a.address == b.Address {
 		return true
 	}
 	return s.Want != state.WantRun && !s.live() && c.observedAt.After(c.subscribedAt) && c.agents[b.AgentID] == nil

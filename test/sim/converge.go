@@ -75,6 +75,9 @@ func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container,
 		delete(want, s.Name)
 		x := live[s.ID]
 		switch {
+		case x == nil && hopeless && c.foreign(s.ID, r.ClusterUUID):
+			// Half of the first masters were given up before the others had joined,
+			// and those formed another cluster: the executor keeps them apart.
 		case x == nil:
 			say("node %s does not run (record: %s)", s.ID, recordText(s))
 		case !x.Healthy && !hopeless:
@@ -88,6 +91,13 @@ func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container,
 	for _, name := range sorted(want) {
 		say("node %s has no slot", name)
 	}
+}
+
+// foreign says whether a slot's volume has the data of another cluster than uuid.
+func (c *checks) foreign(label, uuid string) bool {
+	return slices.ContainsFunc(c.w.model.Machines(), func(h *mesosmodel.Machine) bool {
+		return slices.ContainsFunc(h.Volumes(), func(v *mesosmodel.Volume) bool { return v.ID == label && v.Marker != "" && v.Marker != uuid })
+	})
 }
 
 func recordText(s state.Slot) string {

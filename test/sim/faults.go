@@ -233,7 +233,11 @@ func (f *faults) machine(it Item, r *rand.Rand, agentID string) {
 		f.copies++
 		w.checks.copy(h)
 		name := fmt.Sprintf("copy%d", f.copies)
-		m.CopyDisks(h, name, fmt.Sprintf("10.1.0.%d", f.copies), []mesos.Attribute{text("rack", "r0"), text("machine", name)})
+		attributes := h.Attributes // copied with the agent's configuration
+		if r.IntN(2) == 0 {
+			attributes = []mesos.Attribute{text("rack", "r0"), text("machine", name)}
+		}
+		m.CopyDisks(h, name, fmt.Sprintf("10.1.0.%d", f.copies), attributes)
 	case "agent reboots":
 		m.Reboot(h)
 		w.after(it.For, func() { m.StartAgent(h) })

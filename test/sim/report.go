@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -23,7 +24,7 @@ func Report(failed Result, budget int) string {
 		fmt.Fprintf(&b, "  %s%s\n", it, strings.Join(traced.Details[it.N], ""))
 	}
 	lines, about := story(traced)
-	fmt.Fprintf(&b, "the end of the story of %s:\n%s\n", about, strings.Join(lines, "\n"))
+	fmt.Fprintf(&b, "the story of %s:\n%s\n", about, strings.Join(lines, "\n"))
 	text := strings.ReplaceAll(strings.Trim(fmt.Sprint(numbers), "[]"), " ", ",")
 	fmt.Fprintf(&b, "replay: make sim SEED=%d ITEMS=%s", failed.Seed, text)
 	return b.String()
@@ -58,8 +59,9 @@ func story(r Result) (lines []string, about string) {
 			lines = append(lines, line)
 		}
 	}
-	if len(lines) > maxStory {
-		lines = lines[len(lines)-maxStory:]
+	if n := len(lines); n > maxStory {
+		// How it began says more than its middle.
+		lines = slices.Concat(lines[:maxStory/3], []string{fmt.Sprintf("           … %d lines …", n-maxStory)}, lines[n-2*maxStory/3:])
 	}
 	if len(slots) == 0 {
 		return lines, "everything"

@@ -15,6 +15,8 @@ type Item struct {
 	At time.Duration
 	// On is what it waits for from then on; "" is nothing.
 	On moment
+	// Encore: it happens alone, once all has converged.
+	Encore bool
 	// Kind names what; see kinds.
 	Kind string
 	// For is how long it lasts, where that means something.
@@ -25,6 +27,9 @@ type Item struct {
 
 func (i Item) String() string {
 	text := fmt.Sprintf("#%-3d %8.1fs  ", i.N, i.At.Seconds())
+	if i.Encore {
+		text = fmt.Sprintf("#%-3d afterwards  ", i.N)
+	}
 	if i.On != "" {
 		text += fmt.Sprintf("with the next %s: ", i.On)
 	}
@@ -139,8 +144,37 @@ func schedule(r *rand.Rand, s shape) []Item {
 		items = append(items, Item{At: time.Duration(r.Int64N(int64(30 * time.Second))), Kind: "put", Seed: r.Uint64()})
 	}
 	slices.SortStableFunc(items, func(a, b Item) int { return int(a.At - b.At) })
+	items = append(items, encore(r)...)
 	for i := range items {
 		items[i].N = i
+	}
+	return items
+}
+
+// encores are what may happen alone at the end. In the noise of everything else
+// nothing shows that one of these is not looked after by itself.
+var encores = []kind{
+	{name: "agent forgets its id", long: 3 * time.Minute},
+	{name: "agent forgets its id", long: 20 * time.Second},
+	{name: "agent reboots", long: 3 * time.Minute},
+	{name: "agent partitioned", long: 3 * time.Minute},
+	{name: "agent drained", long: 3 * time.Minute},
+	{name: "master fails"},
+	{name: "crash"},
+	{name: "executor lost"},
+	{name: "delete"},
+	{name: "destroy"},
+}
+
+func encore(r *rand.Rand) []Item {
+	var items []Item
+	for range r.IntN(4) {
+		k := encores[r.IntN(len(encores))]
+		it := Item{Kind: k.name, Encore: true, Seed: r.Uint64()}
+		if k.long > 0 {
+			it.For = time.Duration(r.Int64N(int64(k.long)))
+		}
+		items = append(items, it)
 	}
 	return items
 }

@@ -120,7 +120,9 @@ func newWorld(seed uint64, o Options) *World {
 		w.model.AddMachine(h.name, h.address, h.attributes, h.resources)
 	}
 	for _, it := range w.result.Items {
-		w.queue.add(w.start.Add(it.At), func() { w.due(it) })
+		if !it.Encore {
+			w.queue.add(w.start.Add(it.At), func() { w.due(it) })
+		}
 	}
 	w.elect(0)
 	return w
@@ -137,6 +139,24 @@ func (w *World) play() {
 	}
 	w.heal()
 	healed := w.now
+	if good := w.converge(); !good.IsZero() {
+		w.result.Healed = good.Sub(healed)
+	}
+	for _, it := range w.result.Items {
+		if it.Encore && w.result.Violation == nil {
+			w.tracef("ENCORE")
+			w.quiet = false
+			w.do(it, "")
+			w.quiet = true
+			w.until(w.now.Add(it.For), nil)
+			w.converge()
+		}
+	}
+}
+
+// converge goes on until everything is as wanted and stays so for a while, and
+// returns since when; the zero time after a violation.
+func (w *World) converge() time.Time {
 	deadline := w.now.Add(healBudget)
 	var missing []string
 	good := time.Time{}
@@ -150,14 +170,14 @@ func (w *World) play() {
 		case good.IsZero():
 			good = w.now
 		case w.now.Sub(good) >= healStays:
-			w.result.Healed = good.Sub(healed)
-			return
+			return good
 		}
 	}
 	if w.result.Violation == nil {
 		w.explain()
 		w.fail("convergence", "not what the specs ask for %v after the last fault: %s", healBudget, brief(missing))
 	}
+	return time.Time{}
 }
 
 // explain writes into the trace why nodes have no place.

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 func main() {
@@ -67,6 +68,8 @@ func run(seeds int, only string) (missed int, err error) {
 
 // play applies the mutation to the copy, plays seeds, and takes it back.
 func (m mutation) play(dir string, seeds int) (checker, after string, err error) {
+	began := time.Now()
+	defer func() { fmt.Fprintf(os.Stderr, "%s: %v\n", m.name, time.Since(began).Round(time.Second)) }()
 	for _, e := range m.edits {
 		path := filepath.Join(dir, filepath.FromSlash(e.file))
 		was, err := os.ReadFile(path)

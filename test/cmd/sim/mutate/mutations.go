@@ -92,9 +92,14 @@ var mutations = []mutation{
 	one("no reconciliation", core+"reconcile.go", "			r.waiting[s.Task.ID] = s\n", ""),
 	one("nobody asks whether an agent is gone for good", core+"reconcile.go", "	c.askBound()\n", ""),
 
+	one("an acknowledgement without a change is not fenced", core+"step.go", "len(c.out.Writes) == 0 && c.promises()", "false"),
+
 	// Machines that come back.
+	one("a task whose agent is back is not asked for", core+"slot.go", "		c.askReturned(s)\n", ""),
+	one("nodes on agents that are away are not asked for", core+"agent.go", "	c.askLost()\n", ""),
 	one("a volume under a new agent id is not followed", core+"agent.go", "	case b.AgentID != a.id:\n		c.elsewhere(a, s, h, offered)\n", "	case b.AgentID != a.id:\n"),
-	one("a slot follows its volume while its task may run", core+"agent.go", "	if s.live() && s.Task.State != state.TaskUnreachable {\n		// The old", "	if false {\n		// The old"),
+	one("a node follows its volume to another machine", core+"agent.go", "	if !c.mayFollow(a, s) {\n", "	if false {\n"),
+	one("a bound slot takes another agent's resources", "placement/query.go", "	if r.Bound != \"\" {\n", "	if r.Bound != \"\" && len(s.owners[r.Identity.Label]) == 0 {\n"),
 	one("only slots that run follow their volume", core+"slot.go", "		return s.elsewhere != \"\"\n	}\n	if s.unsure() {", "		return false\n	}\n	if s.unsure() {"),
 	one("the loss of an agent is not believed", core+"task.go", "	s.Want = state.WantNothing\n}", "}"),
 }
