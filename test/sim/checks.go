@@ -333,8 +333,8 @@ func (c *checks) twice(id, name, agentID string) {
 	}
 }
 
-// rules: the host rule and the masters' majority, counted over what really runs
-// on each machine, whatever anybody believes.
+// rules: the host rule and the masters' majority, counted over what really runs or
+// is reserved on each machine, whatever anybody believes.
 func (c *checks) rules(o owner) {
 	spec, ok := c.w.store.specs[o]
 	if !ok {
@@ -342,15 +342,11 @@ func (c *checks) rules(o owner) {
 	}
 	all, masters := map[string][]string{}, map[string][]string{}
 	for _, h := range c.w.model.Machines() {
-		for _, x := range h.Containers() {
-			s, ok := c.w.store.slots[labelOf(x.ID())]
-			if !ok || x.Orphan || s.Owner != o.name || s.OwnerIncarnation != o.incarnation || c.w.model.Gone(x.AgentID) {
-				continue
-			}
-			m := c.machine(h)
-			all[m] = append(all[m], x.ID())
-			if masterSet(spec.Spec, s.Set) {
-				masters[m] = append(masters[m], x.ID())
+		m := c.machine(h)
+		for _, label := range c.nodesOn(h, o) {
+			all[m] = append(all[m], label)
+			if masterSet(spec.Spec, c.w.store.slots[label].Set) {
+				masters[m] = append(masters[m], label)
 			}
 		}
 	}
@@ -360,16 +356,37 @@ func (c *checks) rules(o owner) {
 	}
 	for _, m := range sorted(all) {
 		if len(all[m]) > r {
-			c.w.fail("host rule", "machine %s runs %d nodes of %s, which has %d replicas: %v", m, len(all[m]), o.name, r, all[m])
+			c.w.fail("host rule", "machine %s has %d nodes of %s, which has %d replicas: %v", m, len(all[m]), o.name, r, all[m])
 		}
 	}
 	n := masterCount(spec.Spec)
 	most := max(1, (n-1)/2)
 	for _, m := range sorted(masters) {
 		if len(masters[m]) > most {
-			c.w.fail("masters' majority", "machine %s runs %d of the %d masters of %s: %v", m, len(masters[m]), n, o.name, masters[m])
+			c.w.fail("masters' majority", "machine %s has %d of the %d masters of %s: %v", m, len(masters[m]), n, o.name, masters[m])
 		}
 	}
+}
+
+// nodesOn are the slots of a cluster that a machine has: whose process lives there,
+// or which are to run and have resources reserved there. What Mesos itself knows
+// nothing of any more does not count.
+func (c *checks) nodesOn(h *mesosmodel.Machine, o owner) []string {
+	slots := map[string]bool{}
+	for _, x := range h.Containers() {
+		if s, ok := c.w.store.slots[labelOf(x.ID())]; ok && s.Owner == o.name && s.OwnerIncarnation == o.incarnation && !x.Orphan && !c.w.model.Gone(x.AgentID) {
+			slots[s.ID] = true
+		}
+	}
+	if !c.w.model.Gone(h.AgentID()) {
+		h.Reserved(func(r *mesos.Resource, _ float64, _ uint64) {
+			s, ok := c.w.store.slots[slotLabel(r)]
+			if ok && s.Owner == o.name && s.OwnerIncarnation == o.incarnation && s.Want == state.WantRun && !c.copied[s.ID] {
+				slots[s.ID] = true
+			}
+		})
+	}
+	return sorted(slots)
 }
 
 // machine is what the host rule counts by.

@@ -39,7 +39,7 @@ type host struct {
 func newShape(r *rand.Rand) shape {
 	s := shape{
 		roles:          []string{"data"},
-		split:          []float64{0, 0.05, 0.3}[r.IntN(3)],
+		split:          []float64{0, 0.1, 0.6}[r.IntN(3)],
 		faultsFor:      time.Duration(5+r.IntN(20)) * time.Minute,
 		path:           r.IntN(2) == 0,
 		mount:          r.IntN(2) == 0,
