@@ -285,7 +285,26 @@ func FuzzDecodeLaunch(f *testing.F) {
 	})
 }
 
+// FuzzDecodeReport: what either side may be sent while a task runs, reports and
+// messages, is refused or survives being written and read again.
 func FuzzDecodeReport(f *testing.F) {
 	f.Add([]byte(`{"phase":"joined"}`))
-	f.Fuzz(func(t *testing.T, data []byte) { _, _ = DecodeReport(data) })
+	f.Add([]byte(`{"seedHosts":["10.0.0.1:9300"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r, err := DecodeReport(data); err == nil {
+			again, err := r.Encode()
+			require.NoError(t, err)
+			back, err := DecodeReport(again)
+			if len(again) <= maxReportBytes { // escapes may have made it longer
+				require.NoError(t, err)
+				require.Equal(t, r, back)
+			}
+		}
+		if m, err := DecodeMessage(data); err == nil {
+			again, err := m.Encode()
+			require.NoError(t, err)
+			_, err = DecodeMessage(again)
+			require.True(t, err == nil || len(again) > maxMessageBytes, "%v", err)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -158,24 +159,7 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 	if len(cfg.Roles) == 0 {
 		return nil, fmt.Errorf("scheduler: no Mesos role is configured")
 	}
-	c := &Core{
-		cfg:        cfg,
-		clusters:   map[string]*cluster{},
-		slots:      map[string]*slot{},
-		agents:     map[string]*agent{},
-		unheard:    map[string]bool{},
-		unknown:    map[string]*unknownTask{},
-		ended:      map[string]time.Time{},
-		findings:   map[string]*finding{},
-		agenda:     newAgenda(),
-		wanting:    map[string]bool{},
-		look:       map[string]bool{},
-		lookOwners: map[string]bool{},
-
-		changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{},
-		changedKills: map[string]bool{}, removed: map[state.Key]bool{},
-	}
-	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
+	c := empty(cfg)
 	for _, key := range slices.Sorted(maps.Keys(records)) {
 		if err := c.load(key, records[key]); err != nil {
 			return nil, fmt.Errorf("scheduler: loading state: %w", err)
@@ -195,9 +179,38 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 	return c, nil
 }
 
+// empty is a core without a state.
+func empty(cfg Config) *Core {
+	c := &Core{
+		cfg:        cfg,
+		clusters:   map[string]*cluster{},
+		slots:      map[string]*slot{},
+		agents:     map[string]*agent{},
+		unheard:    map[string]bool{},
+		unknown:    map[string]*unknownTask{},
+		ended:      map[string]time.Time{},
+		findings:   map[string]*finding{},
+		agenda:     newAgenda(),
+		wanting:    map[string]bool{},
+		look:       map[string]bool{},
+		lookOwners: map[string]bool{},
+
+		changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{},
+		changedKills: map[string]bool{}, removed: map[state.Key]bool{},
+	}
+	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
+	return c
+}
+
+// errUnknownKind: the record is of a newer Berth, or not one of Berth's.
+var errUnknownKind = errors.New("a kind of record that this build does not know")
+
 // clusterKey marks a cluster's key on the agenda, apart from slot ids.
 const clusterKey = "cluster/"
 
+// load takes one record, or says what is wrong with it: a kind or a schema of a
+// newer build, damage, a record under another one's key, whose next write would
+// double it, or one that contradicts itself.
 func (c *Core) load(key state.Key, raw []byte) error {
 	kind, _, err := key.Split()
 	if err != nil {
@@ -206,28 +219,31 @@ func (c *Core) load(key state.Key, raw []byte) error {
 	switch kind {
 	case state.KindFramework:
 		c.framework, err = frameworkRecord.Decode(key, raw)
-		return err
+		if err != nil {
+			return err
+		}
+		return checkName(key, frameworkName)
 	case state.KindCluster:
 		r, err := clusterRecord.Decode(key, raw)
 		if err != nil {
 			return err
 		}
 		c.clusters[r.Spec.Name] = newCluster(r)
-		return nil
+		return errors.Join(checkName(key, r.Spec.Name), checkCluster(key, &r))
 	case state.KindSlot:
 		r, err := slotRecord.Decode(key, raw)
 		if err != nil {
 			return err
 		}
 		c.slots[r.ID] = &slot{Slot: r}
-		return nil
+		return errors.Join(checkName(key, r.ID), c.checkSlot(key, &r))
 	case state.KindKill:
 		r, err := killRecord.Decode(key, raw)
 		if err != nil {
 			return err
 		}
 		c.unknown[r.TaskID] = &unknownTask{id: r.TaskID, agentID: r.AgentID, order: &r.Order, first: r.Order.At, last: r.Order.At}
-		return nil
+		return checkName(key, killName(r.TaskID))
 	case state.KindFindings:
 		r, err := findingsRecord.Decode(key, raw)
 		if err != nil {
@@ -236,9 +252,9 @@ func (c *Core) load(key state.Key, raw []byte) error {
 		for _, f := range r.Findings {
 			c.findings[f.ID] = &finding{Finding: f}
 		}
-		return nil
+		return checkName(key, findingsName)
 	default:
-		return fmt.Errorf("%s: a kind of record that this build does not know: downgrade is refused", key)
+		return fmt.Errorf("%s: %w: a downgrade is refused; start the newer version or restore a backup", key, errUnknownKind)
 	}
 }
 

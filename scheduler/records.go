@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -13,8 +14,7 @@ import (
 const maxRecordErrors = 10
 
 // CheckRecords says what would keep New from going on with the records, record
-// by record (ten at most), or nil: a kind or a schema of a newer build, damage,
-// and a record under another one's key, whose next write would double it.
+// by record (ten at most), or nil.
 func CheckRecords(records map[state.Key][]byte) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(records)) {
@@ -29,29 +29,62 @@ func CheckRecords(records map[state.Key][]byte) error {
 	return errors.Join(errs...)
 }
 
-func checkRecord(key state.Key, raw []byte) error {
-	one := Core{clusters: map[string]*cluster{}, slots: map[string]*slot{}, findings: map[string]*finding{}, unknown: map[string]*unknownTask{}}
-	if err := one.load(key, raw); err != nil {
-		return err
-	}
-	name := frameworkName
-	if key.Kind() == state.KindFindings {
-		name = findingsName
-	}
-	for n := range one.clusters {
-		name = n
-	}
-	for n := range one.slots {
-		name = n
-	}
-	for id := range one.unknown {
-		name = killName(id)
-	}
+func checkRecord(key state.Key, raw []byte) error { return empty(Config{}).load(key, raw) }
+
+// checkName: a record says what its key says.
+func checkName(key state.Key, name string) error {
 	if key.Name() != name {
 		return fmt.Errorf("%s: %w: it is the record of %q", key, state.ErrDamaged, name)
 	}
 	return nil
 }
+
+// checkCluster finds numbers of nodes that no spec may have: making slots for them
+// would take for ever.
+func checkCluster(key state.Key, c *state.Cluster) error {
+	all := 0
+	for _, set := range c.Spec.Spec.NodeSets {
+		if set.Count < 0 || set.Count > v1.MaxClusterNodes {
+			return fmt.Errorf("%s: %w: node set %q has %d nodes", key, state.ErrDamaged, set.Name, set.Count)
+		}
+		all += set.Count
+	}
+	if all > v1.MaxClusterNodes {
+		return fmt.Errorf("%s: %w: it has %d nodes, at most %d are allowed", key, state.ErrDamaged, all, v1.MaxClusterNodes)
+	}
+	return nil
+}
+
+// checkSlot finds what no core ever wrote, and what would lead one astray.
+func (c *Core) checkSlot(key state.Key, s *state.Slot) error {
+	damaged := func(format string, args ...any) error {
+		return fmt.Errorf("%s: %w: %s", key, state.ErrDamaged, fmt.Sprintf(format, args...))
+	}
+	t, b := s.Task, s.Bind
+	switch {
+	case c.workloads[s.Kind] == nil:
+		return fmt.Errorf("%s: it runs %q: %w: a downgrade is refused", key, s.Kind, errUnknownKind)
+	case !slices.Contains(wants, s.Want):
+		return damaged("want %q is not known", s.Want)
+	case s.Life < 0, t != nil && (t.Life < 1 || t.Life > s.Life):
+		return damaged("its lives are not numbered upwards")
+	case t != nil && !slices.Contains(taskStates, t.State):
+		return damaged("its task's state %q is not known", t.State)
+	case t != nil && t.State != state.TaskEnded && b == nil:
+		return damaged("its task may run, but it has no place")
+	case s.Release != nil && b == nil:
+		return damaged("something is being released, but it has no place")
+	case b != nil && !(slices.Contains(knowns, b.Reserved) && slices.Contains(knowns, b.Volume)):
+		return damaged("what is known of its place is neither yes, no nor unsure")
+	}
+	return nil
+}
+
+var (
+	wants      = []state.Want{state.WantRun, state.WantRetain, state.WantDestroy, state.WantNothing}
+	taskStates = []state.TaskState{state.TaskStaging, state.TaskStarting, state.TaskRunning, state.TaskUnreachable, state.TaskEnded}
+	knowns     = []state.Known{state.KnownNo, state.KnownYes, state.KnownUnsure}
+)
 
 // StoredFrameworkID is the framework id in the records, "" if there is none yet.
 func StoredFrameworkID(records map[state.Key][]byte) (string, error) {

@@ -53,23 +53,37 @@ func TestRecordsThatNewTakesAreGood(t *testing.T) {
 	assert.Empty(t, id)
 }
 
+func slotBody(fields string) string {
+	return `{"v":1,"kind":"slots","body":{"id":"a.1",` + fields + `}}`
+}
+
 func TestBadRecordsAreNamed(t *testing.T) {
 	for name, test := range map[string]struct {
 		key, value string
 		is         error
 		says       string
 	}{
-		"newer schema":       {"slots/a.1", `{"v":2,"kind":"slots","body":{}}`, state.ErrNewerSchema, "slots/a.1"},
-		"unknown kind":       {"quotas/data", `{"v":1,"kind":"quotas","body":{}}`, nil, "quotas/data: a kind of record that this build does not know"},
-		"no JSON":            {"slots/a.1", `{"v":1,`, state.ErrDamaged, "slots/a.1"},
-		"unknown field":      {"clusters/a", `{"v":1,"kind":"clusters","body":{"colour":"red"}}`, state.ErrDamaged, "colour"},
-		"bad key":            {"slots", `{}`, state.ErrBadKey, "slots"},
-		"other slot's key":   {"slots/a.1", `{"v":1,"kind":"slots","body":{"id":"b.1"}}`, state.ErrDamaged, `slots/a.1: damaged record: it is the record of "b.1"`},
-		"other cluster's":    {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"b"}}}`, state.ErrDamaged, `it is the record of "b"`},
-		"other task's":       {"kills/a.1", `{"v":1,"kind":"kills","body":{"taskId":"b.1"}}`, state.ErrDamaged, `it is the record of "b.1"`},
-		"second framework":   {"framework/second", `{"v":1,"kind":"framework","body":{}}`, state.ErrDamaged, "framework/second"},
-		"damaged framework":  {"framework/berth", `{"v":1,"kind":"framework","body":null}`, state.ErrDamaged, "framework/berth"},
-		"newer envelope too": {"framework/berth", `{"v":9,"kind":"framework","body":{"new":1}}`, state.ErrNewerSchema, "a downgrade is refused"},
+		"newer schema":           {"slots/a.1", `{"v":2,"kind":"slots","body":{}}`, state.ErrNewerSchema, "slots/a.1"},
+		"unknown kind":           {"quotas/data", `{"v":1,"kind":"quotas","body":{}}`, nil, "quotas/data: a kind of record that this build does not know"},
+		"no JSON":                {"slots/a.1", `{"v":1,`, state.ErrDamaged, "slots/a.1"},
+		"unknown field":          {"clusters/a", `{"v":1,"kind":"clusters","body":{"colour":"red"}}`, state.ErrDamaged, "colour"},
+		"bad key":                {"slots", `{}`, state.ErrBadKey, "slots"},
+		"nodes without number":   {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x","count":99999999}]}}}}`, state.ErrDamaged, "99999999 nodes"},
+		"too many in all":        {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x","count":1500},{"name":"y","count":1500}]}}}}`, state.ErrDamaged, "3000 nodes"},
+		"negative nodes":         {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x","count":-1}]}}}}`, state.ErrDamaged, "-1 nodes"},
+		"unknown workload":       {"slots/a.1", slotBody(`"kind":"ships","want":"run"`), errUnknownKind, `slots/a.1: it runs "ships"`},
+		"unknown want":           {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"fly"`), state.ErrDamaged, `want "fly"`},
+		"a task of a later life": {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","life":1,"task":{"life":2,"state":"ended"}`), state.ErrDamaged, "lives"},
+		"unknown task state":     {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","life":1,"task":{"life":1,"state":"asleep"}`), state.ErrDamaged, `"asleep"`},
+		"runs nowhere":           {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","life":1,"task":{"life":1,"state":"running"}`), state.ErrDamaged, "no place"},
+		"releases nothing":       {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"retain","release":{"destroyOp":"x"}`), state.ErrDamaged, "no place"},
+		"known by half":          {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","bind":{"reserved":"perhaps","volume":"yes"}`), state.ErrDamaged, "neither yes, no nor unsure"},
+		"other slot's key":       {"slots/a.1", `{"v":1,"kind":"slots","body":{"id":"b.1","kind":"elasticsearch","want":"run"}}`, state.ErrDamaged, `slots/a.1: damaged record: it is the record of "b.1"`},
+		"other cluster's":        {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"b"}}}`, state.ErrDamaged, `it is the record of "b"`},
+		"other task's":           {"kills/a.1", `{"v":1,"kind":"kills","body":{"taskId":"b.1"}}`, state.ErrDamaged, `it is the record of "b.1"`},
+		"second framework":       {"framework/second", `{"v":1,"kind":"framework","body":{}}`, state.ErrDamaged, "framework/second"},
+		"damaged framework":      {"framework/berth", `{"v":1,"kind":"framework","body":null}`, state.ErrDamaged, "framework/berth"},
+		"newer envelope too":     {"framework/berth", `{"v":9,"kind":"framework","body":{"new":1}}`, state.ErrNewerSchema, "a downgrade is refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			records := someRecords(t)
@@ -79,6 +93,8 @@ func TestBadRecordsAreNamed(t *testing.T) {
 			if test.is != nil {
 				require.ErrorIs(t, err, test.is)
 			}
+			_, err = New(benchConfig(), records)
+			require.ErrorContains(t, err, test.says, "no Berth starts on what cannot be restored")
 		})
 	}
 }
@@ -104,12 +120,12 @@ func TestOneCheckNamesSeveralBadRecordsButNotAll(t *testing.T) {
 func TestRestoredCountersGoOnFromTheFloor(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		records := someRecords(rt)
-		life := rapid.Int64Range(0, 1<<40).Draw(rt, "life")
+		life := rapid.Int64Range(1, 1<<40).Draw(rt, "life")
 		next := rapid.Int64Range(0, 1<<40).Draw(rt, "next")
 		floor := rapid.Int64Range(1, 1<<40).Draw(rt, "floor")
 		w, err := frameworkRecord.Encode(frameworkName, state.Framework{ID: "b5fb-0000", NextIncarnation: next})
 		put(rt, records, w, err)
-		putSlot(rt, records, state.Slot{ID: "logs-data-0.17", Life: life, Task: &state.Task{ID: "x", Life: life}})
+		putSlot(rt, records, state.Slot{ID: "logs-data-0.17", Kind: kindElasticsearch, Want: state.WantRun, Life: life, Task: &state.Task{ID: "x", Life: life, State: state.TaskEnded}})
 		out, err := Restored(records, floor)
 		require.NoError(rt, err)
 		require.NoError(rt, CheckRecords(out.Records))
@@ -151,6 +167,7 @@ func TestRestoredTakesOrdersToDestroyBack(t *testing.T) {
 		{ID: "done.4", Want: state.WantDestroy, Order: order, Bind: bind(state.KnownNo)},
 		{ID: "kept.5", Want: state.WantRetain, Bind: bind(state.KnownYes)},
 	} {
+		s.Kind = kindElasticsearch
 		putSlot(t, records, s)
 	}
 	before := records["slots/due.2"]

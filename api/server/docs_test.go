@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -63,17 +65,63 @@ func FuzzDecodeYAML(f *testing.F) {
 	})
 }
 
-// A small document must not unfold into a large one.
+// A small document must not unfold into a large one: neither in the number of its
+// nodes nor in their size.
 func TestYAMLAliasesAreBounded(t *testing.T) {
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	nested := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
 	for _, c := range "bcdefghi" {
-		bomb += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
+		nested += fmt.Sprintf("%c: &%c [%s]\n", c, c, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*%c,", c-1), 10), ","))
 	}
-	_, err := server.DecodeYAML([]byte(bomb))
+	for name, bomb := range map[string]string{
+		"nested":        nested,
+		"a long text":   "a: &a " + strings.Repeat("x", 60_000) + "\nb: [" + strings.TrimSuffix(strings.Repeat("*a,", 12_000), ",") + "]\n",
+		"a long key":    "? &a " + strings.Repeat("x", 1000) + "\n: 1\nb: [" + strings.TrimSuffix(strings.Repeat("*a,", 200_000), ",") + "]\n",
+		"merged":        "a: &a {k: " + strings.Repeat("x", 60_000) + "}\nb:\n" + strings.Repeat("  - {<<: *a}\n", 12_000),
+		"inside itself": "a: &a [*a, *a]\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := server.DecodeYAML([]byte(bomb))
+			runtime.ReadMemStats(&after)
+			var p *v1.Problem
+			require.ErrorAs(t, err, &p)
+			require.Equal(t, v1.CodeBodyMalformed, p.Code)
+			require.Contains(t, p.Detail, "aliasing")
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(512<<20), "refused before it is unfolded")
+		})
+	}
+	few := strings.Replace(specYAML, "spec:", "labels: {a: &a team, b: *a}\nspec:", 1)
+	c, err := server.DecodeYAML([]byte(few))
+	require.NoError(t, err)
+	require.Equal(t, map[string]string{"a": "team", "b": "team"}, c.Labels)
+}
+
+// What the library says of a document may be longer than the document.
+func TestYAMLErrorsAreShort(t *testing.T) {
+	_, err := server.DecodeYAML([]byte(strings.Repeat("a: 1\n", v1.MaxDocument/5)))
 	var p *v1.Problem
 	require.ErrorAs(t, err, &p)
-	require.Equal(t, v1.CodeBodyMalformed, p.Code)
-	require.Contains(t, p.Detail, "aliasing")
+	require.Contains(t, p.Detail, "already set")
+	require.Less(t, len(p.Detail), 1100)
+}
+
+// Nesting costs neither stack nor time, in YAML nor in JSON.
+func TestDeepNesting(t *testing.T) {
+	for name, doc := range map[string]string{
+		"lists": strings.Repeat("[", v1.MaxDocument), "maps": strings.Repeat("{a: ", v1.MaxDocument/4), "indented": strings.Repeat("- ", v1.MaxDocument/2),
+		"keys": strings.Repeat("? ", v1.MaxDocument/2), "anchors": strings.Repeat("&a [*a, ", v1.MaxDocument/8),
+		"closed": strings.Repeat("[", 5000) + strings.Repeat("]", 5000), "json": strings.Repeat(`{"a":`, 1000) + "1" + strings.Repeat("}", 1000),
+	} {
+		t.Run(name, func(t *testing.T) {
+			began := time.Now()
+			_, err := server.DecodeYAML([]byte(doc))
+			require.Error(t, err)
+			_, p := v1.DecodeCluster([]byte(doc))
+			require.NotNil(t, p)
+			require.Less(t, time.Since(began), 10*time.Second)
+		})
+	}
 }
 
 var fence = regexp.MustCompile("(?s)```yaml\n(.*?)```")

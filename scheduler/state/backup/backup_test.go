@@ -226,6 +226,12 @@ func FuzzRead(f *testing.F) {
 		}
 		var again bytes.Buffer
 		require.NoError(t, b.Write(&again))
+		if back, err := backup.Read(&again); err == nil {
+			require.Equal(t, b.Values, back.Values)
+		} else {
+			// Its lines were not as this build writes them.
+			require.ErrorIs(t, err, backup.ErrDamaged)
+		}
 		for key, value := range b.Values {
 			require.NoError(t, state.Write{Key: key, Value: value}.Check())
 		}

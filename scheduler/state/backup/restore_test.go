@@ -133,7 +133,7 @@ func TestRestoreIntoAnEmptyStore(t *testing.T) {
 }
 
 func TestOrdersToDestroyAreTold(t *testing.T) {
-	w, err := slots.Encode("old-0.9", state.Slot{ID: "old-0.9", Want: state.WantRetain, Order: &state.Order{User: "mia"}})
+	w, err := slots.Encode("old-0.9", state.Slot{ID: "old-0.9", Kind: "elasticsearch", Want: state.WantRetain, Order: &state.Order{User: "mia"}})
 	require.NoError(t, err)
 	e := memory(t)
 	result, err := backup.Restore(t.Context(), e, order(backupOf(t, append(good(t, 1), w))))
