@@ -27,7 +27,7 @@ const (
 // Bounds on what a document may hold: Mesos keeps every TaskInfo in the
 // master's memory, and a larger document is a mistake rather than a need.
 const (
-	maxLaunchBytes = 256 << 10
+	MaxLaunchBytes = 256 << 10
 	maxReportBytes = 16 << 10
 )
 
@@ -35,8 +35,8 @@ const (
 // the scheduler is newer than this executor, and guessing what it meant could
 // start the wrong node. The error names the field.
 func DecodeLaunch(data []byte) (Launch, error) {
-	if len(data) > maxLaunchBytes {
-		return Launch{}, fmt.Errorf("launch document: %d bytes, at most %d are allowed", len(data), maxLaunchBytes)
+	if len(data) > MaxLaunchBytes {
+		return Launch{}, fmt.Errorf("launch document: %d bytes, at most %d are allowed", len(data), MaxLaunchBytes)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

@@ -81,8 +81,8 @@ func BuildTask(o TaskOptions) (mesos.TaskInfo, error) {
 	if err != nil {
 		return mesos.TaskInfo{}, fmt.Errorf("task %s: launch document: %w", o.TaskID, err)
 	}
-	if len(data) > maxLaunchBytes {
-		return mesos.TaskInfo{}, fmt.Errorf("task %s: launch document: %d bytes, at most %d are allowed: shorten config or javaOptions", o.TaskID, len(data), maxLaunchBytes)
+	if len(data) > MaxLaunchBytes {
+		return mesos.TaskInfo{}, fmt.Errorf("task %s: launch document: %d bytes, at most %d are allowed: shorten config or javaOptions", o.TaskID, len(data), MaxLaunchBytes)
 	}
 	own, rest, err := splitResources(o.Resources)
 	if err != nil {

@@ -136,7 +136,7 @@ func TestBuildTaskRefuses(t *testing.T) {
 		}},
 		{"too much config", "shorten", func(o *TaskOptions) {
 			e := *o.Launch.Elasticsearch
-			e.Config = map[string]any{"x": strings.Repeat("y", maxLaunchBytes)}
+			e.Config = map[string]any{"x": strings.Repeat("y", MaxLaunchBytes)}
 			o.Launch.Elasticsearch = &e
 		}},
 	} {

@@ -22,7 +22,8 @@ type value struct {
 	absent bool
 	nodes  []int32 // in packing order
 	// blocks bound what any node of a block has free. Free amounts only fall,
-	// so an old bound is still a bound; a fruitless visit tightens it.
+	// so an old bound is still a bound; a fruitless visit tightens it. The parts
+	// that only ephemeral needs can use are bounded apart.
 	blocks []volumes.Free
 }
 
@@ -152,12 +153,15 @@ func (s *Space) tighten(v *value, b int) {
 		most.CPU, most.Mem = max(most.CPU, f.CPU), max(most.Mem, f.Mem)
 		most.Root, most.Path, most.Mount = max(most.Root, f.Root), max(most.Path, f.Path), max(most.Mount, f.Mount)
 		most.Ports = max(most.Ports, f.Ports)
+		most.AsIs.CPU, most.AsIs.Mem = max(most.AsIs.CPU, f.AsIs.CPU), max(most.AsIs.Mem, f.AsIs.Mem)
+		most.AsIs.Ports = max(most.AsIs.Ports, f.AsIs.Ports)
 	}
 	v.blocks[b] = most
 }
 
 // covers is what Fit demands at least of a node that holds nothing for the slot.
-func covers(f *volumes.Free, need *volumes.Need) bool {
+func covers(bound volumes.Free, need *volumes.Need) bool {
+	f := bound.For(need.Ephemeral)
 	return f.CPU >= need.CPU && f.Mem >= need.Mem && f.Ports >= need.Ports &&
 		f.Largest(need.DiskType) >= need.Disk
 }
@@ -265,7 +269,7 @@ func (s *Space) advance(q *query, at int32) int32 {
 	for int(*cursor) < len(v.nodes) {
 		b := int(*cursor) / blockSize
 		end := int32(min((b+1)*blockSize, len(v.nodes)))
-		if !covers(&v.blocks[b], &q.Need) {
+		if !covers(v.blocks[b], &q.Need) {
 			*cursor = end
 			continue
 		}

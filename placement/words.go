@@ -119,7 +119,7 @@ func (t *tally) example(n *node, r rejection) string {
 		}
 		s := fmt.Sprintf("%s free", r.short.Free)
 		for _, u := range n.Pool.Unused() {
-			if u.Resource == lackResource[r.short.Lack] {
+			if u.Resource == lackResource[r.short.Lack] && !(u.AsIs && t.query.Need.Ephemeral) {
 				s += fmt.Sprintf("; %s more not used: %s", u.Amount, u.Why)
 				break
 			}

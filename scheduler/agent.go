@@ -127,6 +127,11 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 	c.askLost()
 	c.noteFindings()
 	c.answerWaits(e.AskedAt)
+	for i := range e.Agents {
+		if o := &e.Agents[i]; o.Registered && o.Draining {
+			c.vacate(o.ID, "its agent "+o.Hostname+" is being drained")
+		}
+	}
 }
 
 // witnessWait is a user who waits for a view of the agents that is asked for after
@@ -278,7 +283,7 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	if s.Want != state.WantRun {
 		then = "it is kept"
 	}
-	c.publish("NodeRebound", s.Owner, s.Name, "volume %s is back on %s under agent id %s (was %s): %s", s.ID, a.hostname, a.id, old.AgentID, then)
+	c.publishSlot("NodeRebound", s, "volume %s is back on %s under agent id %s (was %s): %s", s.ID, a.hostname, a.id, old.AgentID, then)
 	s.Bind = c.binding(a)
 	s.Bind.Reserved, s.Bind.Volume = state.KnownYes, state.KnownYes
 	if h.Volume == nil {

@@ -92,15 +92,20 @@ const dataPath = "data"
 func needOf(set v1.NodeSet) volumes.Need {
 	mem, _ := v1.ParseMiB(set.Resources.Memory)
 	disk, _ := v1.ParseMiB(set.Storage.Size)
-	kinds := map[string]volumes.DiskType{v1.StoragePath: volumes.DiskPath, v1.StorageMount: volumes.DiskMount}
-	kind, ok := kinds[set.Storage.Type]
-	if !ok {
-		kind = volumes.DiskRoot
-	}
 	return volumes.Need{
 		CPU: volumes.FromFloat(set.Resources.CPUs), Mem: volumes.Units(mem),
-		Disk: volumes.Units(disk), DiskType: kind, Ports: portsPerNode,
+		Disk: volumes.Units(disk), DiskType: diskTypeOf(set.Storage), Ports: portsPerNode,
 	}
+}
+
+func diskTypeOf(s v1.Storage) volumes.DiskType {
+	switch s.Type {
+	case v1.StoragePath:
+		return volumes.DiskPath
+	case v1.StorageMount:
+		return volumes.DiskMount
+	}
+	return volumes.DiskRoot
 }
 
 // settleDeletion stops a cluster's nodes and lets its record go once none runs.
@@ -295,12 +300,16 @@ func (cl *cluster) health() string {
 }
 
 func (c *Core) setCondition(cl *cluster, typ, status, reason, format string, args ...any) {
-	old, ok := cl.conditions[typ]
-	since := c.now
-	if ok && old.Status == status && old.Reason == reason {
+	noteCondition(cl.conditions, c.now, typ, status, reason, fmt.Sprintf(format, args...))
+}
+
+// noteCondition sets a condition; one that only changes its message keeps its age.
+func noteCondition(all map[string]v1.Condition, now time.Time, typ, status, reason, message string) {
+	since := now
+	if old, ok := all[typ]; ok && old.Status == status && old.Reason == reason {
 		since = old.Since
 	}
-	cl.conditions[typ] = v1.Condition{Type: typ, Status: status, Reason: reason, Message: fmt.Sprintf(format, args...), Since: since}
+	all[typ] = v1.Condition{Type: typ, Status: status, Reason: reason, Message: message, Since: since}
 }
 
 // earliest is the first of two times; the zero time is never.
@@ -309,4 +318,12 @@ func earliest(a, b time.Time) time.Time {
 		return b
 	}
 	return a
+}
+
+// later is the second of two times.
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -29,8 +29,14 @@ type Config struct {
 	// MachineAttribute names an agent attribute that identifies the machine,
 	// where hostnames do not; "" = the hostname.
 	MachineAttribute string
-	// Catalogue says where the distribution of each version is.
-	Catalogue map[string]Distribution
+	// Catalogue says where the distribution of each version of Elasticsearch is,
+	// SparkCatalogue that of each version of Spark.
+	Catalogue      map[string]Distribution
+	SparkCatalogue map[string]Distribution
+	// SparkSchedulers are host:port of every Berth's API, for drivers; SparkTLS
+	// says whether they are spoken to by https.
+	SparkSchedulers []string
+	SparkTLS        bool
 	// ExecutorURL is the base of the URL under which executors are served;
 	// TokenKey makes the per-task token in it.
 	ExecutorURL string
@@ -39,6 +45,8 @@ type Config struct {
 	TaskUser string
 	// NodeUser is who a node runs as when the executor itself runs as root.
 	NodeUser string
+	// SparkUser is the same for drivers and executors.
+	SparkUser string
 	// KillGrace is the time between SIGTERM and SIGKILL of a node.
 	KillGrace time.Duration
 	// Retention is how long the volumes of a deleted cluster are kept at least,
@@ -46,7 +54,7 @@ type Config struct {
 	Retention time.Duration
 }
 
-// Distribution is where one Elasticsearch version comes from.
+// Distribution is where one version of Elasticsearch or Spark comes from.
 type Distribution struct {
 	// Home is a path on every agent; URI an archive to fetch. One of them.
 	Home string `json:"home,omitempty"`
@@ -61,6 +69,8 @@ type Core struct {
 	framework state.Framework
 	clusters  map[string]*cluster
 	slots     map[string]*slot
+	apps      map[string]*application
+	appIDs    map[string]string // Spark's application id → name
 	agents    map[string]*agent
 	workloads map[string]workload
 
@@ -96,13 +106,19 @@ type Core struct {
 	out            Decision
 	look           map[string]bool
 	lookOwners     map[string]bool
+	lookApps       map[string]bool
 	changedSlots   map[string]*slot
+	changedApps    map[string]*application
 	changedOwners  map[string]*cluster
 	changedKills   map[string]bool
 	removed        map[state.Key]bool
 	frameworkDirty bool
 	findingsDirty  bool
 	wake           time.Time
+	// standings are the applications whose drivers' hub is to be told how things
+	// are, events what their drivers are to be told; both by name.
+	standings map[string]*application
+	events    map[string][]v1.SparkDriverEvent
 
 	eventSeq int64
 	askSeq   int64
@@ -166,8 +182,8 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 		}
 	}
 	for _, s := range c.slots {
-		if cl := c.clusters[s.Owner]; cl != nil && cl.Incarnation == s.OwnerIncarnation {
-			cl.add(s)
+		if o := c.ownerOf(s); o != nil && o.incarnation() == s.OwnerIncarnation {
+			o.add(s)
 		}
 	}
 	for id := range c.slots {
@@ -175,6 +191,9 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 	}
 	for name := range c.clusters {
 		c.lookOwners[name] = true
+	}
+	for name := range c.apps {
+		c.lookApps[name] = true
 	}
 	return c, nil
 }
@@ -194,11 +213,18 @@ func empty(cfg Config) *Core {
 		wanting:    map[string]bool{},
 		look:       map[string]bool{},
 		lookOwners: map[string]bool{},
+		lookApps:   map[string]bool{},
+		apps:       map[string]*application{},
+		appIDs:     map[string]string{},
+		standings:  map[string]*application{},
+		events:     map[string][]v1.SparkDriverEvent{},
 
-		changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{},
+		changedApps: map[string]*application{}, changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{},
 		changedKills: map[string]bool{}, removed: map[state.Key]bool{},
 	}
-	c.workloads = map[string]workload{kindElasticsearch: elasticsearch{c}}
+	c.workloads = map[string]workload{
+		kindElasticsearch: elasticsearch{c}, kindSparkDriver: sparkDriver{c}, kindSparkExecutor: sparkExecutor{c},
+	}
 	return c
 }
 
@@ -237,6 +263,13 @@ func (c *Core) load(key state.Key, raw []byte) error {
 		}
 		c.slots[r.ID] = &slot{Slot: r}
 		return errors.Join(checkName(key, r.ID), c.checkSlot(key, &r))
+	case state.KindApplication:
+		r, err := applicationRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		c.apps[r.Spec.Name], c.appIDs[r.AppID] = newApplication(r), r.Spec.Name
+		return errors.Join(checkName(key, r.Spec.Name), checkApplicationRecord(key, &r))
 	case state.KindKill:
 		r, err := killRecord.Decode(key, raw)
 		if err != nil {
@@ -267,6 +300,15 @@ func (cl *cluster) add(s *slot) {
 	cl.order = nil
 }
 
+func (cl *cluster) drop(s *slot) {
+	delete(cl.slots, s.ID)
+	cl.order = nil
+}
+
+func (cl *cluster) incarnation() int64 { return cl.Incarnation }
+func (cl *cluster) created() time.Time { return cl.CreatedAt }
+func (cl *cluster) generation() int64  { return cl.Generation }
+
 // list is all slots of the cluster by id, not to be changed. A step asks for it
 // several times, so it is kept until a slot comes or goes.
 func (cl *cluster) list() []*slot {
@@ -284,11 +326,12 @@ const frameworkName = "berth"
 
 // The codecs of the core's records.
 var (
-	frameworkRecord = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
-	clusterRecord   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
-	slotRecord      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
-	killRecord      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
-	findingsRecord  = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
+	frameworkRecord   = state.Frameworks
+	clusterRecord     = state.Clusters
+	slotRecord        = state.Slots
+	applicationRecord = state.Applications
+	killRecord        = state.Kills
+	findingsRecord    = state.LedgerFindings
 )
 
 // FrameworkID returns the durable framework id, "" before the first
@@ -316,14 +359,13 @@ func (c *Core) remove(s *slot) {
 	if s.Task != nil {
 		c.heard(s.Task.ID)
 	}
-	if s.Bind != nil && len(c.ended) < maxEnded {
+	if s.Bind != nil && !s.Need.Ephemeral && len(c.ended) < maxEnded {
 		c.ended[s.ID] = c.now
 	}
 	c.agenda.set(s.ID, time.Time{})
-	c.lookOwners[s.Owner] = true
-	if cl := c.clusters[s.Owner]; cl != nil {
-		delete(cl.slots, s.ID)
-		cl.order = nil
+	c.lookOwner(s)
+	if o := c.ownerOf(s); o != nil {
+		o.drop(s)
 	}
 	c.removed[state.Key(state.KindSlot+"/"+s.ID)] = true
 }
@@ -344,14 +386,17 @@ func (c *Core) why(format string, args ...any) {
 	c.out.Why = append(c.out.Why, fmt.Sprintf(format, args...))
 }
 
-// publish adds an event to the users' stream. Ids rise over failovers, since
-// the epoch is their upper part.
+// publish adds an event to the users' stream.
 func (c *Core) publish(typ, clusterName, node, format string, args ...any) {
+	c.emit(v1.Event{Type: typ, Cluster: clusterName, Node: node}, format, args...)
+}
+
+// emit completes an event. Ids rise over failovers, since the epoch is their upper
+// part.
+func (c *Core) emit(ev v1.Event, format string, args ...any) {
 	c.eventSeq++
-	c.out.Published = append(c.out.Published, v1.Event{
-		ID: c.cfg.Epoch<<32 | c.eventSeq, Time: c.now, Type: typ,
-		Cluster: clusterName, Node: node, Message: fmt.Sprintf(format, args...),
-	})
+	ev.ID, ev.Time, ev.Message = c.cfg.Epoch<<32|c.eventSeq, c.now, fmt.Sprintf(format, args...)
+	c.out.Published = append(c.out.Published, ev)
 }
 
 // taskSlot finds the slot of a task id, and the life that the id names.
@@ -371,9 +416,10 @@ func (c *Core) taskSlot(taskID string) (*slot, int64) {
 // clip bounds a foreign message before it is kept.
 func clip(s string) string { return clipTo(s, maxMessage) }
 
+// clipTo bounds a message further than clip.
 func clipTo(s string, most int) string {
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "…"
+	if len(s) <= most {
+		return s
 	}
-	return s
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }

@@ -30,6 +30,9 @@ type Decision struct {
 	// ObserveAgents asks for an AgentsObserved from the operator API.
 	ObserveAgents bool
 	Replies       []Reply
+	// Spark tells the hub of Spark drivers what has changed for them; before
+	// Replies, since the answer to a driver may rest on it.
+	Spark []SparkNotice
 	// Published are events for the users' event stream.
 	Published []v1.Event
 	// Wake is when TimerFired is wanted; zero: no need.
@@ -41,9 +44,12 @@ type Decision struct {
 // ReplyID ties a Reply to the request that a user sent.
 type ReplyID uint64
 
-// Reply answers a user's request; exactly one of the two parts is set.
+// Reply answers a user's request, or the call of a Spark driver; exactly one of
+// the parts is set.
 type Reply struct {
 	ID       ReplyID
 	Accepted *v1.Accepted
 	Problem  *v1.Problem
+	// Spark answers a driver.
+	Spark *SparkAnswer
 }

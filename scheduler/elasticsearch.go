@@ -25,8 +25,30 @@ const hostAttribute = "host"
 // elasticsearch is the workload of Elasticsearch nodes.
 type elasticsearch struct{ core *Core }
 
-// owner finds a slot's cluster and node set.
-func (w elasticsearch) owner(s *slot) (*cluster, v1.NodeSet, error) {
+func (w elasticsearch) owner(s *slot) owner {
+	if cl := w.core.clusters[s.Owner]; cl != nil {
+		return cl
+	}
+	return nil
+}
+
+func (w elasticsearch) answers() string { return "answers and has joined" }
+
+// launching: what a node is started with it need not be told again.
+func (w elasticsearch) launching(s *slot) {
+	if cl := w.core.clusters[s.Owner]; cl != nil {
+		s.seeds, s.seedsAt = strings.Join(cl.seedHosts(), ","), w.core.now
+	}
+}
+
+func (w elasticsearch) stableAfter(*slot) time.Duration { return stableAfter }
+
+func (w elasticsearch) ended(*slot, mesos.TaskStatus, bool) bool { return false }
+
+func (w elasticsearch) lost(*slot) {}
+
+// setOf finds a slot's cluster and node set.
+func (w elasticsearch) setOf(s *slot) (*cluster, v1.NodeSet, error) {
 	cl := w.core.clusters[s.Owner]
 	if cl == nil || cl.Incarnation != s.OwnerIncarnation {
 		return nil, v1.NodeSet{}, fmt.Errorf("cluster %s of %s is gone", s.Owner, s.ID)
@@ -42,7 +64,7 @@ func (w elasticsearch) owner(s *slot) (*cluster, v1.NodeSet, error) {
 // (nodes of one cluster per machine ≤ replicas), and no machine with a majority
 // of the voting masters.
 func (w elasticsearch) request(s *slot) (placement.Request, error) {
-	cl, set, err := w.owner(s)
+	cl, set, err := w.setOf(s)
 	if err != nil {
 		return placement.Request{}, err
 	}
@@ -85,7 +107,7 @@ func (cl *cluster) hostLimit() int {
 }
 
 func (w elasticsearch) groups(s *slot) []string {
-	cl, set, err := w.owner(s)
+	cl, set, err := w.setOf(s)
 	if err != nil {
 		return nil
 	}
@@ -104,7 +126,7 @@ func groupSet(cl *cluster, set string) string {
 
 // task builds the node's task.
 func (w elasticsearch) task(s *slot, resources []mesos.Resource) (mesos.TaskInfo, error) {
-	cl, set, err := w.owner(s)
+	cl, set, err := w.setOf(s)
 	if err != nil {
 		return mesos.TaskInfo{}, err
 	}
@@ -185,7 +207,9 @@ func (cl *cluster) seedHosts() []string {
 
 // executorURL is where one task's agent fetches the executor; the token in it
 // opens nothing else.
-func (c *Core) executorURL(taskID string) string {
+func (c *Core) executorURL(taskID string) string { return c.artifactURL(taskID, "berth-executor") }
+
+func (c *Core) artifactURL(taskID, file string) string {
 	return strings.TrimSuffix(c.cfg.ExecutorURL, "/") + "/v1/artifacts/" + taskID + "/" +
-		executor.Token(c.cfg.TokenKey, taskID) + "/berth-executor"
+		executor.Token(c.cfg.TokenKey, taskID) + "/" + file
 }

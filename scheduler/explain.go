@@ -19,7 +19,7 @@ func (c *Core) Explain(name string) (v1.Explanation, *v1.Problem) {
 		return v1.Explanation{}, v1.ProblemNotFound("cluster", name)
 	}
 	out := v1.Explanation{Cluster: name, Nodes: []v1.NodeExplanation{}}
-	space, awaited := c.wholeSpace(cl), c.awaitedText(cl)
+	space, awaited := c.wholeSpace(cl, cl.Spec.Spec.Role), c.awaitedText(cl)
 	for _, s := range cl.nodes() {
 		if s.live() || s.Want != state.WantRun {
 			continue
@@ -51,12 +51,13 @@ func (c *Core) explainSlot(space *placement.Space, s *slot) v1.NodeExplanation {
 	}
 }
 
-// wholeSpace holds every known agent with what is free on it for a cluster.
-func (c *Core) wholeSpace(cl *cluster) *placement.Space {
+// wholeSpace holds every known agent with what is free on it for a role, and what
+// a cluster or application has placed.
+func (c *Core) wholeSpace(o owner, role string) *placement.Space {
 	space := placement.NewSpace()
 	for _, id := range slices.Sorted(maps.Keys(c.agents)) {
 		a := c.agents[id]
-		pool, err := volumes.NewPoolFromResources(cl.Spec.Spec.Role, c.cfg.Principal, a.free)
+		pool, err := volumes.NewPoolFromResources(role, c.cfg.Principal, a.free)
 		if err != nil {
 			continue
 		}
@@ -71,11 +72,7 @@ func (c *Core) wholeSpace(cl *cluster) *placement.Space {
 		}
 		space.AddNode(n)
 	}
-	for _, s := range cl.slots {
-		if s.counts() {
-			space.Occupy(s.Bind.Machine, placement.TextAttributes(s.Bind.Attributes), c.workloads[s.Kind].groups(s)...)
-		}
-	}
+	c.occupyBy(space, o)
 	return space
 }
 

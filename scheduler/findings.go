@@ -168,7 +168,7 @@ func (c *Core) tellFinding(e *volumes.Entry) {
 		c.publish("VolumeForeign", "", "", "%s on agent %s holds %s for role %s: %s; it is left alone", name, host, e.Holding.Extent(), e.Holding.Role, e.Why)
 	case volumes.ClassMissing:
 		s := c.slots[e.Record.Label]
-		c.publish("VolumeMissing", s.Owner, s.Name, "%s on agent %s: %s; nothing is made anew in its place", s.ID, host, e.Why)
+		c.publishSlot("VolumeMissing", s, "%s on agent %s: %s; nothing is made anew in its place", s.ID, host, e.Why)
 	}
 }
 
@@ -185,7 +185,7 @@ func (c *Core) missing(s *slot, e *volumes.Entry) {
 	}
 	if s.missing != missing {
 		s.missing = missing
-		c.lookOwners[s.Owner] = true
+		c.lookOwner(s)
 	}
 }
 

@@ -160,7 +160,9 @@ func (c *Core) witness(s *slot, h volumes.Holding, reserved bool) {
 func (c *Core) audit(now time.Time) []volumes.Entry {
 	records := make([]volumes.Record, 0, len(c.slots))
 	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
-		records = append(records, c.recordOf(c.slots[id]))
+		if s := c.slots[id]; !s.Need.Ephemeral { // such a slot holds nothing
+			records = append(records, c.recordOf(s))
+		}
 	}
 	views, noView := c.held.views, whyNotListed
 	if why := c.witnessStale(now); why != "" {

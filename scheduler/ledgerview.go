@@ -98,6 +98,9 @@ func describeReserved(v *v1.VolumeView, r *volumes.Reserved) {
 // describeSlot says what is on record.
 func describeSlot(v *v1.VolumeView, s *slot) {
 	v.Cluster, v.Node = s.Owner, s.Name
+	if sparkKind(s.Kind) {
+		v.Cluster, v.Application = "", s.Owner
+	}
 	if s.Bind != nil {
 		v.Hostname, v.SizeMiB = s.Bind.Hostname, s.Bind.DiskMiB.Float()
 	}
@@ -121,7 +124,7 @@ func describeSlot(v *v1.VolumeView, s *slot) {
 func (c *Core) ownersByNodeSet() map[string]string {
 	owners := map[string]string{}
 	for _, s := range c.slots {
-		if i := strings.LastIndexByte(s.Name, '-'); i > 0 {
+		if i := strings.LastIndexByte(s.Name, '-'); i > 0 && !sparkKind(s.Kind) {
 			owners[s.Name[:i]] = s.Owner
 		}
 	}

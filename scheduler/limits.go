@@ -1,6 +1,10 @@
 package scheduler
 
-import "time"
+import (
+	"time"
+
+	"github.com/berthdata/berth/executor"
+)
 
 // Every wait, queue and history of the core is bounded by one of these.
 const (
@@ -102,4 +106,35 @@ const (
 	maxReturned = 20_000
 	// maxMessage bounds a message that is kept in a record, in bytes.
 	maxMessage = 2048
+
+	// maxAttempts and maxAttemptMessage bound what is kept of ended attempts,
+	// maxEndedApplications and maxWaitingApplications the history and the queue.
+	maxAttempts            = 20
+	maxAttemptMessage      = 1024
+	maxEndedApplications   = 200
+	maxWaitingApplications = 1000
+	// maxPendingExecutors bounds an application's executors that have no place yet:
+	// the next ones follow as these find theirs.
+	maxPendingExecutors = 200
+	// maxAdopted bounds the executors that are adopted, maxExecutorID is Spark's.
+	maxAdopted    = 2000
+	maxExecutorID = 1<<31 - 2
+	// maxTemplateBytes and maxTargetBytes bound what of a driver's word is kept in
+	// the application's record, beside v1.MaxSparkSpec, and maxDriverDocument what
+	// a spec makes of a driver's launch document.
+	maxTemplateBytes  = 96 << 10
+	maxTargetBytes    = 64 << 10
+	maxDriverDocument = executor.MaxLaunchBytes - 4<<10
+	// decommissionDeadline is how long an executor may take to finish its work and
+	// go, and a driver to let go of what is above its bounds; leftoverExecutors how
+	// long executors may outlive their SparkContext.
+	decommissionDeadline = 10 * time.Minute
+	leftoverExecutors    = time.Minute
+	// hostFailures of executors within hostFailuresWithin keep an application off a
+	// host for avoidFor. An executor that ends before quickFailure has crashed;
+	// after crashWaves of that in a row the application is said to crash.
+	hostFailures       = 3
+	hostFailuresWithin = 10 * time.Minute
+	quickFailure       = time.Minute
+	crashWaves         = 3
 )

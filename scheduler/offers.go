@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -228,7 +227,7 @@ func (c *Core) wantingSlots(role string) []*slot {
 		if s == nil || s.Want != state.WantRun || s.live() || s.Identity.Role != role || s.unsure() {
 			continue
 		}
-		if cl := c.clusters[s.Owner]; s.Bind == nil && cl != nil {
+		if cl, ok := c.ownerOf(s).(*cluster); s.Bind == nil && ok {
 			n, counted := awaited[cl]
 			if !counted {
 				n = c.awaited(cl)
@@ -241,8 +240,8 @@ func (c *Core) wantingSlots(role string) []*slot {
 		list = append(list, s)
 	}
 	created := func(s *slot) time.Time {
-		if cl := c.clusters[s.Owner]; cl != nil {
-			return cl.CreatedAt
+		if o := c.ownerOf(s); o != nil {
+			return o.created()
 		}
 		return s.CreatedAt
 	}
@@ -267,20 +266,23 @@ func (s *slot) unsure() bool {
 // in flight, reserved but empty, unreachable or on its way out.
 func (s *slot) counts() bool { return s.Bind != nil && (s.Want == state.WantRun || s.live()) }
 
-// occupy tells the space of every node that there is of the clusters in
-// question, so that the rules count them (host rule: per machine).
+// occupy tells the space of every node that there is of the clusters and
+// applications in question, so that the rules count them (host rule: per machine).
 func (c *Core) occupy(space *placement.Space, wanting []*slot) {
-	done := map[string]bool{}
+	done := map[owner]bool{}
 	for _, w := range wanting {
-		cl := c.clusters[w.Owner]
-		if cl == nil || done[w.Owner] {
-			continue
+		if o := c.ownerOf(w); o != nil && !done[o] {
+			done[o] = true
+			c.occupyBy(space, o)
 		}
-		done[w.Owner] = true
-		for _, s := range cl.list() {
-			if s.counts() {
-				space.Occupy(s.Bind.Machine, placement.TextAttributes(s.Bind.Attributes), c.workloads[s.Kind].groups(s)...)
-			}
+	}
+}
+
+// occupyBy tells the space of what one owner has placed.
+func (c *Core) occupyBy(space *placement.Space, o owner) {
+	for _, s := range o.list() {
+		if s.counts() {
+			space.Occupy(s.Bind.Machine, placement.TextAttributes(s.Bind.Attributes), c.workloads[s.Kind].groups(s)...)
 		}
 	}
 }
@@ -341,11 +343,12 @@ func (c *Core) bind(p placed) {
 // launch builds a bound slot's task and the operations that it still needs.
 func (c *Core) launch(p placed) {
 	s, g, b, life := p.slot, p.grant, p.slot.Bind, p.slot.Task.ID
+	c.workloads[s.Kind].launching(s)
 	task, err := c.workloads[s.Kind].task(s, g.Task)
 	if err != nil {
 		c.setTask(s, state.TaskEnded, false)
 		c.failed(s, "its task cannot be built: "+err.Error())
-		c.publish("NodeFailed", s.Owner, s.Name, "%s cannot be built: %v", life, err)
+		c.publishSlot("NodeFailed", s, "%s cannot be built: %v", life, err)
 		return
 	}
 	if len(g.Reserve) > 0 {
@@ -356,17 +359,14 @@ func (c *Core) launch(p placed) {
 		b.Volume, b.CreateOp = state.KnownUnsure, operationID(life, verbCreate)
 		p.batch.ops = append(p.batch.ops, volumes.CreateOp(b.CreateOp, g.Create))
 	}
-	if cl := c.clusters[s.Owner]; cl != nil {
-		s.seeds, s.seedsAt = strings.Join(cl.seedHosts(), ","), c.now
-	}
 	p.batch.tasks = append(p.batch.tasks, task)
-	c.publish("NodeLaunching", s.Owner, s.Name, "launching %s on %s (reserve: %t, create volume: %t)", life, b.Hostname, len(g.Reserve) > 0, len(g.Create) > 0)
+	c.publishSlot("NodeLaunching", s, "launching %s on %s (reserve: %t, create volume: %t)", life, b.Hostname, len(g.Reserve) > 0, len(g.Create) > 0)
 	c.why("launch %s on %s", life, b.Hostname)
 }
 
 func (c *Core) generation(s *slot) int64 {
-	if cl := c.clusters[s.Owner]; cl != nil {
-		return cl.Generation
+	if o := c.ownerOf(s); o != nil {
+		return o.generation()
 	}
 	return 0
 }
@@ -455,6 +455,12 @@ func (c *Core) inverseOffers(e InverseOffersReceived) {
 	for i := range e.Offers {
 		ids[i] = e.Offers[i].OfferID
 		c.publish("MaintenanceRequested", "", "", "Mesos asks for agent %s back for maintenance: its nodes stay until an operator moves them", e.Offers[i].GetAgentID().GetValue())
+	}
+	for i := range e.Offers {
+		start := time.Unix(0, e.Offers[i].Unavailability.Start.Nanoseconds)
+		if !start.After(c.now.Add(maintenanceSoon)) {
+			c.vacate(e.Offers[i].GetAgentID().GetValue(), "maintenance of its agent is planned from "+start.UTC().Format("2006-01-02 15:04 MST"))
+		}
 	}
 	c.call(&sched.Call{Type: sched.Call_DECLINE_INVERSE_OFFERS, DeclineInverseOffers: &sched.Call_DeclineInverseOffers{InverseOfferIDs: ids}})
 }

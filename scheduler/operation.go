@@ -126,7 +126,7 @@ func (c *Core) createAnswered(s *slot, outcome opOutcome, st mesos.OperationStat
 // operationFailed says what was refused. A stale offer is nobody's fault.
 func (c *Core) operationFailed(s *slot, verb string, st mesos.OperationStatus) {
 	text := st.State.String() + ": " + clip(st.GetMessage())
-	c.publish("OperationFailed", s.Owner, s.Name, "%s on %s: %s", strings.ToUpper(verb), s.hostname(), text)
+	c.publishSlot("OperationFailed", s, "%s on %s: %s", strings.ToUpper(verb), s.hostname(), text)
 	c.why("%s of %s on agent %s: %s", verb, s.ID, s.Bind.AgentID, text)
 	if st.State == mesos.OPERATION_DROPPED {
 		return

@@ -76,6 +76,19 @@ func (c *Core) checkSlot(key state.Key, s *state.Slot) error {
 		return damaged("something is being released, but it has no place")
 	case b != nil && !(slices.Contains(knowns, b.Reserved) && slices.Contains(knowns, b.Volume)):
 		return damaged("what is known of its place is neither yes, no nor unsure")
+	case (s.Kind == kindSparkExecutor) != (s.Executor != nil):
+		return damaged("it runs %q and says of an executor what only such a slot has, or the other way round", s.Kind)
+	}
+	return nil
+}
+
+// checkApplicationRecord says what contradicts itself in an application's record.
+func checkApplicationRecord(key state.Key, a *state.Application) error {
+	switch {
+	case a.AppID == "":
+		return fmt.Errorf("%s: %w: it has no application id", key, state.ErrDamaged)
+	case a.Attempt < 0, a.NextAttempt <= a.Attempt, a.NextExecutor < 1:
+		return fmt.Errorf("%s: %w: its attempts and executors are not numbered upwards", key, state.ErrDamaged)
 	}
 	return nil
 }
@@ -121,6 +134,8 @@ const restoreGap = 1_000_000
 //     persistence id, task id or operation id that was handed out since is ever
 //     handed out again. A floor that rises faster than these are used, such as
 //     the time in Unix seconds, keeps apart any number of restores as well.
+//   - So do the attempts and executor ids of applications. The order to kill one
+//     stands: it cannot have been taken back since.
 //   - Orders to destroy a volume are taken back unless DESTROY was sent already:
 //     their user may have taken them back since. So are orders to kill unknown
 //     tasks: which tasks are unknown is another question now.
@@ -157,6 +172,13 @@ func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
 			delete(out.Records, key)
 			out.KillsTakenBack = append(out.KillsTakenBack, k.TaskID)
 		}
+		if key.Kind() == state.KindApplication {
+			w, err := restoredApplication(key, records[key])
+			if err != nil {
+				return Restoration{}, err
+			}
+			out.Records[w.Key] = w.Value
+		}
 		if key.Kind() != state.KindSlot {
 			continue
 		}
@@ -179,4 +201,21 @@ func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
 	}
 	slices.Sort(out.KillsTakenBack)
 	return out, nil
+}
+
+// restoredApplication is an application's record that is safe to go on from.
+func restoredApplication(key state.Key, raw []byte) (state.Write, error) {
+	a, err := applicationRecord.Decode(key, raw)
+	if err != nil {
+		return state.Write{}, err
+	}
+	if a.Forgotten == nil {
+		a.Forgotten = &state.IDRange{From: a.NextExecutor}
+	}
+	a.NextAttempt += restoreGap
+	a.NextExecutor += restoreGap
+	a.Forgotten.To = a.NextExecutor
+	a.Contexts += restoreGap
+	a.BoundsRevision += restoreGap
+	return applicationRecord.Encode(key.Name(), a)
 }

@@ -63,7 +63,7 @@ func TestBadRecordsAreNamed(t *testing.T) {
 		is         error
 		says       string
 	}{
-		"newer schema":           {"slots/a.1", `{"v":2,"kind":"slots","body":{}}`, state.ErrNewerSchema, "slots/a.1"},
+		"newer schema":           {"slots/a.1", `{"v":3,"kind":"slots","body":{}}`, state.ErrNewerSchema, "slots/a.1"},
 		"unknown kind":           {"quotas/data", `{"v":1,"kind":"quotas","body":{}}`, nil, "quotas/data: a kind of record that this build does not know"},
 		"no JSON":                {"slots/a.1", `{"v":1,`, state.ErrDamaged, "slots/a.1"},
 		"unknown field":          {"clusters/a", `{"v":1,"kind":"clusters","body":{"colour":"red"}}`, state.ErrDamaged, "colour"},

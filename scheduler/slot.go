@@ -76,7 +76,7 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 		return false
 	}
 	if s.healthy() && s.Failures > 0 {
-		stable := t.HealthySince.Add(stableAfter)
+		stable := t.HealthySince.Add(c.workloads[s.Kind].stableAfter(s))
 		if !stable.After(c.now) {
 			s.Failures, s.LastFailure = 0, ""
 			c.touch(s)
@@ -97,7 +97,7 @@ func (c *Core) kill(s *slot, at func(time.Time)) {
 	if t.KillOrdered.IsZero() {
 		t.KillOrdered = c.now
 		c.touch(s)
-		c.publish("NodeStopping", s.Owner, s.Name, "stopping %s on %s", t.ID, s.Bind.Hostname)
+		c.publishSlot("NodeStopping", s, "stopping %s on %s", t.ID, s.Bind.Hostname)
 	}
 	again := s.killedAt.Add(killRepeat)
 	if s.killedAt.IsZero() || !again.After(c.now) {
@@ -155,7 +155,7 @@ func (c *Core) settleRelease(s *slot, at func(time.Time)) (wantsOffer bool) {
 	if s.Want == state.WantRetain && s.Order != nil && !s.RetainUntil.After(c.now) {
 		s.Want = state.WantDestroy
 		c.touch(s)
-		c.publish("VolumeDestroying", s.Owner, s.Name, "destroying volume %s by order of %s", s.ID, orSomebody(s.Order.User))
+		c.publishSlot("VolumeDestroying", s, "destroying volume %s by order of %s", s.ID, orSomebody(s.Order.User))
 	}
 	if s.Want == state.WantRetain && s.Order != nil {
 		at(s.RetainUntil)
@@ -203,9 +203,9 @@ func (c *Core) released(s *slot) {
 	switch {
 	case s.Bind == nil:
 	case s.Order != nil:
-		c.publish("VolumeDestroyed", s.Owner, s.Name, "volume %s on %s is destroyed", s.ID, s.Bind.Hostname)
+		c.publishSlot("VolumeDestroyed", s, "volume %s on %s is destroyed", s.ID, s.Bind.Hostname)
 	case s.Bind.HasData:
-		c.publish("VolumeLost", s.Owner, s.Name, "volume %s is not on %s any more, and no order of Berth's destroyed it", s.ID, s.Bind.Hostname)
+		c.publishSlot("VolumeLost", s, "volume %s is not on %s any more, and no order of Berth's destroyed it", s.ID, s.Bind.Hostname)
 	}
 	c.remove(s)
 }
@@ -280,12 +280,15 @@ func (c *Core) dropped(s *slot) {
 }
 
 // backoff is the wait after the n-th failure in a row: 1 s, doubling, 5 min at most.
-func backoff(failures int) time.Duration {
+func backoff(failures int) time.Duration { return backoffBelow(failures, backoffMost) }
+
+// backoffBelow is backoff with another longest wait.
+func backoffBelow(failures int, most time.Duration) time.Duration {
 	d := backoffFirst
-	for i := 1; i < failures && d < backoffMost; i++ {
+	for i := 1; i < failures && d < most; i++ {
 		d *= 2
 	}
-	return min(d, backoffMost)
+	return min(d, most)
 }
 
 func (s *slot) taskID(life int64) string { return fmt.Sprintf("%s.%d", s.ID, life) }

@@ -58,7 +58,9 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 	case WitnessAsked:
 		c.witnessAsked(e)
 	default:
-		c.why("event %T is not known to this core and was ignored", ev)
+		if !c.sparkEvent(ev) {
+			c.why("event %T is not known to this core and was ignored", ev)
+		}
 	}
 	return c.settle()
 }
@@ -68,6 +70,7 @@ func (c *Core) begin(now time.Time) {
 	c.out = Decision{}
 	clear(c.changedSlots)
 	clear(c.changedOwners)
+	clear(c.changedApps)
 	clear(c.changedKills)
 	clear(c.removed)
 	c.frameworkDirty, c.findingsDirty = false, false
@@ -82,21 +85,25 @@ func (c *Core) settle() Decision {
 			c.look[key] = true
 		} else if name, ok := strings.CutPrefix(key, clusterKey); ok {
 			c.lookOwners[name] = true
+		} else if name, ok := strings.CutPrefix(key, applicationKey); ok {
+			c.lookApps[name] = true
 		} else if id, ok := strings.CutPrefix(key, taskKey); ok && c.unknown[id] != nil {
 			c.settleKill(c.unknown[id])
 		}
 	}
 	// Clusters make and retire slots, and slots that change may change their
 	// cluster's phase: both are looked at in turn until nothing is left.
-	for round := 0; len(c.look)+len(c.lookOwners) > 0; round++ {
+	for round := 0; len(c.look)+len(c.lookOwners)+len(c.lookApps) > 0; round++ {
 		if round == maxRounds {
 			c.why("still unsettled after %d rounds: going on in the next step", round)
 			c.wakeAt(c.now.Add(time.Second))
 			break
 		}
 		c.settleClusters()
+		c.settleApplications()
 		c.settleSlotsOf(c.look)
 	}
+	c.flushNotices()
 	c.settleReconciliation()
 	c.settleReturned()
 	c.settleDemand()
@@ -118,10 +125,22 @@ func (c *Core) settleSlotsOf(look map[string]bool) {
 	for _, id := range ids {
 		if s := c.slots[id]; s != nil {
 			c.settleSlot(s)
-			c.lookOwners[s.Owner] = true
+			c.lookOwner(s)
 		} else {
 			c.agenda.set(id, time.Time{})
 			delete(c.wanting, id)
+		}
+	}
+}
+
+func (c *Core) settleApplications() {
+	names := slices.Sorted(maps.Keys(c.lookApps))
+	clear(c.lookApps)
+	for _, name := range names {
+		if a := c.apps[name]; a != nil {
+			c.settleApplication(a)
+		} else {
+			c.agenda.set(applicationKey+name, time.Time{})
 		}
 	}
 }
@@ -155,6 +174,13 @@ func (c *Core) encode() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.changedOwners)) {
 		w, err := clusterRecord.Encode(name, c.changedOwners[name].Cluster)
+		if err != nil {
+			return err
+		}
+		c.out.Writes = append(c.out.Writes, w)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.changedApps)) {
+		w, err := applicationRecord.Encode(name, c.changedApps[name].Application)
 		if err != nil {
 			return err
 		}

@@ -58,7 +58,7 @@ func (c *Core) otherLife(s *slot, st mesos.TaskStatus) {
 		return
 	}
 	c.why("kill %s: a former life of %s came back", st.TaskID.Value, s.Name)
-	c.publish("FormerLifeKilled", s.Owner, s.Name, "task %s, a former life, came back on agent %s and is killed", st.TaskID.Value, st.AgentID.Value)
+	c.publishSlot("FormerLifeKilled", s, "task %s, a former life, came back on agent %s and is killed", st.TaskID.Value, st.AgentID.Value)
 	c.call(&sched.Call{Type: sched.Call_KILL, Kill: &sched.Call_Kill{TaskID: st.TaskID, AgentID: st.AgentID}})
 }
 
@@ -81,9 +81,13 @@ func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 		if t.State != state.TaskUnreachable {
 			// Its health is kept: reconciliation may leave it out on return.
 			c.setTask(s, state.TaskUnreachable, t.Healthy)
-			c.publish("NodeUnreachable", s.Owner, s.Name, "agent %s (%s) cannot be reached: waiting, nothing is replaced", s.hostname(), t.AgentID)
+			c.publishSlot("NodeUnreachable", s, "agent %s (%s) cannot be reached: waiting, nothing is replaced", s.hostname(), t.AgentID)
 		}
 	case mesos.TASK_GONE_BY_OPERATOR:
+		if s.Need.Ephemeral {
+			c.taskEnded(s, st) // it held nothing that is lost with the agent
+			break
+		}
 		c.goneByOperator(s)
 	default:
 		c.taskEnded(s, st)
@@ -103,7 +107,7 @@ func (c *Core) afterEnd(s *slot, st mesos.TaskStatus) {
 			c.touch(s)
 		}
 		c.otherLife(s, st)
-	case b != nil && s.Want != state.WantNothing && st.GetAgentID().GetValue() == b.AgentID:
+	case b != nil && !s.Need.Ephemeral && s.Want != state.WantNothing && st.GetAgentID().GetValue() == b.AgentID:
 		c.goneByOperator(s)
 		c.touch(s)
 	}
@@ -129,22 +133,22 @@ func (c *Core) taskRuns(s *slot, st mesos.TaskStatus) {
 		c.setTask(s, state.TaskRunning, healthy)
 	}
 	// A task that runs has its reservation and its volume: LAUNCH used both.
-	if b := s.Bind; b != nil {
+	if b := s.Bind; b != nil && !s.Need.Ephemeral {
 		b.Reserved, b.Volume, b.CreateFailures = state.KnownYes, state.KnownYes, 0
 		b.ReserveOp, b.CreateOp = "", ""
 	}
 	if was == state.TaskUnreachable {
 		s.elsewhere = ""
-		c.publish("NodeReachable", s.Owner, s.Name, "%s is back on %s", t.ID, s.hostname())
+		c.publishSlot("NodeReachable", s, "%s is back on %s", t.ID, s.hostname())
 	}
 	if report.NodeID != "" {
 		t.NodeID = report.NodeID
 	}
 	if t.Healthy && !wasHealthy {
-		s.Bind.HasData = true
-		c.publish("NodeHealthy", s.Owner, s.Name, "%s on %s answers and has joined", t.ID, s.hostname())
+		s.Bind.HasData = !s.Need.Ephemeral
+		c.publishSlot("NodeHealthy", s, "%s on %s %s", t.ID, s.hostname(), c.workloads[s.Kind].answers())
 	} else if !t.Healthy && wasHealthy {
-		c.publish("NodeUnhealthy", s.Owner, s.Name, "%s on %s does not answer: %s", t.ID, s.hostname(), t.Message)
+		c.publishSlot("NodeUnhealthy", s, "%s on %s does not answer: %s", t.ID, s.hostname(), t.Message)
 	}
 	if report.ClusterUUID != "" {
 		c.clusterFormed(s.Owner, s.OwnerIncarnation, report.ClusterUUID)
@@ -173,8 +177,11 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 	c.setTask(s, state.TaskEnded, false)
 	s.elsewhere = ""
 	text := endText(st)
+	if c.workloads[s.Kind].ended(s, st, neverRan) {
+		return
+	}
 	if s.Want != state.WantRun {
-		c.publish("NodeStopped", s.Owner, s.Name, "%s ended: %s", t.ID, text)
+		c.publishSlot("NodeStopped", s, "%s ended: %s", t.ID, text)
 		return
 	}
 	switch {
@@ -186,12 +193,12 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 		if neverRan {
 			c.dropped(s)
 		}
-		c.publish("LaunchLost", s.Owner, s.Name, "%s did not start or is gone (%s): trying again", t.ID, text)
+		c.publishSlot("LaunchLost", s, "%s did not start or is gone (%s): trying again", t.ID, text)
 	case neverRan && s.refusedLife == t.Life:
 		// LAUNCH came with an operation that was refused; that was told already.
 	default:
 		c.failed(s, text)
-		c.publish("NodeFailed", s.Owner, s.Name, "%s failed: %s; next try %s", t.ID, text, inText(s.NotBefore.Sub(c.now)))
+		c.publishSlot("NodeFailed", s, "%s failed: %s; next try %s", t.ID, text, inText(s.NotBefore.Sub(c.now)))
 	}
 }
 
@@ -200,12 +207,13 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 func (c *Core) goneByOperator(s *slot) {
 	c.setTask(s, state.TaskEnded, false)
 	s.LastFailure = fmt.Sprintf("an operator declared agent %s (%s) gone: the volume on it is lost", s.Task.AgentID, s.hostname())
-	c.publish("NodeLost", s.Owner, s.Name, "%s", s.LastFailure)
+	c.publishSlot("NodeLost", s, "%s", s.LastFailure)
 	if s.Want == state.WantRun {
 		// The cluster's next look makes a successor under the same name.
-		c.lookOwners[s.Owner] = true
+		c.lookOwner(s)
 	}
 	s.Want = state.WantNothing
+	c.workloads[s.Kind].lost(s)
 }
 
 // ended reports whether a task in this state surely does not run.

@@ -112,10 +112,10 @@ func (s *slot) display() string {
 			state.TaskStaging: "Launching", state.TaskStarting: "Starting",
 			state.TaskRunning: "Running", state.TaskUnreachable: "Unreachable",
 		}[s.Task.State]
+	case s.Failures > 0 && (s.Bind != nil || s.Need.Ephemeral):
+		return "Backoff"
 	case s.Bind == nil:
 		return "Pending"
-	case s.Failures > 0:
-		return "Backoff"
 	case s.unsure():
 		return "Reserving"
 	}
@@ -280,6 +280,10 @@ type Stats struct {
 	WitnessAt     time.Time `json:",omitzero"`
 	SlotStates    map[string]int
 	ClusterPhases map[string]int
+	// ApplicationPhases and SparkTasks, by state, are those of Spark; SlotStates
+	// has none of them.
+	ApplicationPhases map[string]int `json:",omitempty"`
+	SparkTasks        map[string]int `json:",omitempty"`
 }
 
 // Stats counts what there is.
@@ -288,6 +292,7 @@ func (c *Core) Stats() Stats {
 		Clusters: len(c.clusters), Slots: len(c.slots), Wanting: len(c.wanting), Agents: len(c.agents),
 		UnknownTasks: len(c.unknown), Unanswered: len(c.reconcile.waiting), Findings: map[string]int{}, WitnessAt: c.observedAt,
 		SlotStates: map[string]int{}, ClusterPhases: map[string]int{},
+		ApplicationPhases: map[string]int{}, SparkTasks: map[string]int{},
 	}
 	for _, f := range c.findings {
 		if f.current {
@@ -296,7 +301,14 @@ func (c *Core) Stats() Stats {
 	}
 	st.UnknownLabels = st.Findings[string(volumes.ClassOrphan)]
 	for _, s := range c.slots {
-		st.SlotStates[s.display()]++
+		if sparkKind(s.Kind) {
+			st.SparkTasks[s.display()]++
+		} else {
+			st.SlotStates[s.display()]++
+		}
+	}
+	for _, a := range c.apps {
+		st.ApplicationPhases[a.phase]++
 	}
 	for _, cl := range c.clusters {
 		st.ClusterPhases[cl.phase]++

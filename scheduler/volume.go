@@ -27,7 +27,7 @@ func (c *Core) volumeDestroyOrdered(e VolumeDestroyOrdered) {
 		if s.Order == nil {
 			s.Order = &state.Order{At: c.now, User: e.User, Message: clip(e.Message)}
 			c.touch(s)
-			c.publish("VolumeDestroyOrdered", s.Owner, s.Name, "%s ordered volume %s destroyed, not before %s", orSomebody(e.User), s.ID, s.RetainUntil.UTC().Format("2006-01-02 15:04 MST"))
+			c.publishSlot("VolumeDestroyOrdered", s, "%s ordered volume %s destroyed, not before %s", orSomebody(e.User), s.ID, s.RetainUntil.UTC().Format("2006-01-02 15:04 MST"))
 		}
 		if !s.RetainUntil.After(c.now) {
 			c.accept(e.Reply, s, "its retention time is over: it is destroyed with the next offer of its agent")
@@ -50,7 +50,7 @@ func (c *Core) volumeRestored(e VolumeRestored) {
 	default:
 		s.Order, s.Want = nil, state.WantRetain
 		c.touch(s)
-		c.publish("VolumeRestored", s.Owner, s.Name, "%s took the order to destroy volume %s back", orSomebody(e.User), s.ID)
+		c.publishSlot("VolumeRestored", s, "%s took the order to destroy volume %s back", orSomebody(e.User), s.ID)
 		c.accept(e.Reply, s, "the volume is kept")
 	}
 }

@@ -53,7 +53,7 @@ func (p *Pool) Fit(id Identity, need Need) Fit {
 	var f Fit
 	var none Holding
 	h := &none
-	if len(p.held) > 0 {
+	if len(p.held) > 0 && !need.Ephemeral {
 		if own := p.find(id.Label); own != nil {
 			h, f.Own = own, true
 		}
@@ -65,14 +65,15 @@ func (p *Pool) Fit(id Identity, need Need) Fit {
 		f.lack(LackPart, 0, 0)
 	}
 	p.fitDisk(&f, h, id, need)
-	if miss := need.CPU - h.CPU; miss > p.free.CPU {
-		f.lack(LackCPU, miss-p.free.CPU, p.free.CPU)
+	free := p.free.For(need.Ephemeral)
+	if miss := need.CPU - h.CPU; miss > free.CPU {
+		f.lack(LackCPU, miss-free.CPU, free.CPU)
 	}
-	if miss := need.Mem - h.Mem; miss > p.free.Mem {
-		f.lack(LackMem, miss-p.free.Mem, p.free.Mem)
+	if miss := need.Mem - h.Mem; miss > free.Mem {
+		f.lack(LackMem, miss-free.Mem, free.Mem)
 	}
-	if miss := need.Ports - len(h.Ports); miss > p.free.Ports {
-		f.lack(LackPorts, Units(int64(miss-p.free.Ports)), Units(int64(p.free.Ports)))
+	if miss := need.Ports - len(h.Ports); miss > free.Ports {
+		f.lack(LackPorts, Units(int64(miss-free.Ports)), Units(int64(free.Ports)))
 	}
 	return f
 }

@@ -24,6 +24,9 @@ type Need struct {
 	Disk     Amount // MiB; 0 = no volume
 	DiskType DiskType
 	Ports    int // how many ports, of the agent's choosing
+	// Ephemeral needs hold nothing: the task runs on what is offered as it is, and
+	// nothing is left of it after its end. Disk must be 0 and Expect empty then.
+	Ephemeral bool
 	// Expect is what the records say the slot has reserved on the agent already.
 	Expect Expect
 }
@@ -54,7 +57,8 @@ const LabelKey = "berth.slot"
 // Grant is what Pool.Take carved for one slot: the operations that are still
 // missing, in the order they must run, and what the task then runs on.
 type Grant struct {
-	// Reserve is what RESERVE must ask for; empty when already reserved.
+	// Reserve is what RESERVE must ask for; empty when already reserved, and for
+	// an ephemeral need.
 	Reserve []mesos.Resource
 	// Create is the volume for CREATE; empty when it already exists.
 	Create []mesos.Resource

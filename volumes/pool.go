@@ -16,9 +16,11 @@ type Pool struct {
 	role, principal string
 	offers          []mesos.OfferID
 	stacks          []stack
-	held            []Holding
-	unused          []Unused
-	free            Free
+	// asIs are the stacks that tasks may run on and that cannot be reserved.
+	asIs   []stack
+	held   []Holding
+	unused []Unused
+	free   Free
 }
 
 // stack is what is free under one reservation stack: no reservation at all, or
@@ -48,6 +50,14 @@ type Free struct {
 	// Root, Path and Mount are the largest volume that each kind of disk has
 	// room for; Disk is the room on all disks together.
 	Root, Path, Mount, Disk Amount
+	// AsIs is what only an ephemeral need can use besides the above.
+	AsIs AsIs
+}
+
+// AsIs is what a task may run on and that cannot be reserved.
+type AsIs struct {
+	CPU, Mem Amount
+	Ports    int
 }
 
 // Unused is something that was offered and that Berth will not use.
@@ -55,6 +65,8 @@ type Unused struct {
 	Resource string // "disk"
 	Amount   Amount // ports: how many
 	Why      string
+	// AsIs says that an ephemeral need can use it all the same.
+	AsIs bool
 }
 
 // NewPool pools all offers of one agent for one role, which is what one ACCEPT
@@ -109,22 +121,24 @@ func (p *Pool) add(resources []mesos.Resource) error {
 		}
 		switch how, why := judge(r, p.role); how {
 		case useFree:
-			p.addFree(r)
+			addFree(stackOf(&p.stacks, r.Reservations), r)
 		case useHeld:
 			p.held = observe(p.held, *r, p.principal)
-		case useNot:
+		case useNot, useAsIs:
 			amount := scalarOf(r)
 			if r.Name == namePorts {
 				amount = Units(int64(countPorts(rangesOf(r))))
 			}
-			p.unused = append(p.unused, Unused{Resource: r.Name, Amount: amount, Why: why})
+			p.unused = append(p.unused, Unused{Resource: r.Name, Amount: amount, Why: why, AsIs: how == useAsIs})
+			if how == useAsIs {
+				addFree(stackOf(&p.asIs, r.Reservations), r)
+			}
 		}
 	}
 	return nil
 }
 
-func (p *Pool) addFree(r *mesos.Resource) {
-	s := p.stackOf(r.Reservations)
+func addFree(s *stack, r *mesos.Resource) {
 	switch r.Name {
 	case nameCPUs:
 		s.cpus += scalarOf(r)
@@ -148,27 +162,30 @@ func (p *Pool) addFree(r *mesos.Resource) {
 	}
 }
 
-func (p *Pool) stackOf(under []mesos.Resource_ReservationInfo) *stack {
+// stackOf finds or makes the stack with these reservations.
+func stackOf(stacks *[]stack, under []mesos.Resource_ReservationInfo) *stack {
 	key := stackKey(under)
-	for i := range p.stacks {
-		if p.stacks[i].key == key {
-			return &p.stacks[i]
+	for i := range *stacks {
+		if (*stacks)[i].key == key {
+			return &(*stacks)[i]
 		}
 	}
-	p.stacks = append(p.stacks, stack{under: under, key: key})
-	return &p.stacks[len(p.stacks)-1]
+	*stacks = append(*stacks, stack{under: under, key: key})
+	return &(*stacks)[len(*stacks)-1]
 }
 
 // finish puts everything into an order that does not depend on the offers'.
 func (p *Pool) finish() {
 	// What is set aside for our ancestors is used before what everybody may
 	// have: the deepest stack first.
-	slices.SortFunc(p.stacks, func(a, b stack) int {
-		if d := len(b.under) - len(a.under); d != 0 {
-			return d
-		}
-		return strings.Compare(a.key, b.key)
-	})
+	for _, stacks := range [][]stack{p.stacks, p.asIs} {
+		slices.SortFunc(stacks, func(a, b stack) int {
+			if d := len(b.under) - len(a.under); d != 0 {
+				return d
+			}
+			return strings.Compare(a.key, b.key)
+		})
+	}
 	for i := range p.stacks {
 		slices.SortFunc(p.stacks[i].disks, func(a, b disk) int {
 			if a.size != b.size {
@@ -206,6 +223,12 @@ func (p *Pool) total() {
 			}
 		}
 	}
+	for i := range p.asIs {
+		s := &p.asIs[i]
+		f.AsIs.CPU += s.cpus
+		f.AsIs.Mem += s.mem
+		f.AsIs.Ports += countPorts(s.ports)
+	}
 }
 
 // Role is the role that the pool is for.
@@ -224,6 +247,14 @@ func (p *Pool) Unused() []Unused { return p.unused }
 // knows (orphans) and reservations that are not ours (Foreign). After Take, the
 // holding of that slot is gone. The holdings are read only.
 func (p *Pool) Held() []Holding { return p.held }
+
+// For is what a need can use of it: an ephemeral one more than what can be reserved.
+func (f Free) For(ephemeral bool) Free {
+	if ephemeral {
+		f.CPU, f.Mem, f.Ports = f.CPU+f.AsIs.CPU, f.Mem+f.AsIs.Mem, f.Ports+f.AsIs.Ports
+	}
+	return f
+}
 
 // Largest is the largest room for a volume on the kind of disk.
 func (f Free) Largest(kind DiskType) Amount {

@@ -24,6 +24,7 @@ const (
 	useNot  use = iota // nothing; the reason says why
 	useFree            // reserve it
 	useHeld            // it is reserved for our role already
+	useAsIs            // a task may run on it, but it cannot be reserved
 )
 
 // judge says what a pool for role can do with r, and why not.
@@ -47,8 +48,9 @@ func judge(r *mesos.Resource, role string) (use, string) {
 	switch owner := top.GetRole(); {
 	case owner == role && top.GetType() == mesos.Resource_ReservationInfo_STATIC:
 		// It carries no label and cannot be reserved once more for the same
-		// role, so nothing could tell which slot uses it.
-		return useNot, "it is reserved statically for exactly this role: such a reservation carries no label to tell slots apart"
+		// role, so nothing could tell which slot holds it. A task that holds
+		// nothing needs no label.
+		return useAsIs, "it is reserved statically for exactly this role: such a reservation carries no label to tell slots apart"
 	case owner == role:
 		return useHeld, ""
 	case strings.HasPrefix(role, owner+"/"):

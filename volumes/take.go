@@ -15,6 +15,9 @@ func (p *Pool) Take(id Identity, need Need) (Grant, bool) {
 	if fit := p.Fit(id, need); !fit.OK() {
 		return Grant{}, false
 	}
+	if need.Ephemeral {
+		return p.lend(need), true
+	}
 	c := carving{pool: p, top: reservation(id)}
 	c.reserve = make([]mesos.Resource, 0, 4)
 	if own := p.find(id.Label); own != nil {
@@ -27,6 +30,40 @@ func (p *Pool) Take(id Identity, need Need) (Grant, bool) {
 	volume := c.volume(id, need)
 	p.total()
 	return c.grant(volume), true
+}
+
+// lend carves what an ephemeral need runs on, as it is offered. What cannot be
+// reserved goes first: nobody else has a use for it.
+func (p *Pool) lend(need Need) Grant {
+	g := Grant{Offers: p.offers}
+	var cut []portRange
+	for _, stacks := range [][]stack{p.asIs, p.stacks} {
+		for i := range stacks {
+			s := &stacks[i]
+			for _, part := range []struct {
+				name       string
+				have, want *Amount
+			}{{nameCPUs, &s.cpus, &need.CPU}, {nameMem, &s.mem, &need.Mem}} {
+				if n := min(*part.have, *part.want); n > 0 {
+					*part.have -= n
+					*part.want -= n
+					g.Task = append(g.Task, scalar(part.name, n, s.under))
+				}
+			}
+			if taken, rest := cutPorts(s.ports, need.Ports); len(taken) > 0 {
+				s.ports = rest
+				need.Ports -= countPorts(taken)
+				cut = append(cut, taken...)
+				g.Task = append(g.Task, portsOf(taken, s.under))
+			}
+		}
+	}
+	if len(cut) > 0 {
+		g.Ports = listPorts(nil, cut)
+		slices.Sort(g.Ports)
+	}
+	p.total()
+	return g
 }
 
 // carving is one Take under way.

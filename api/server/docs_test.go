@@ -188,7 +188,7 @@ func TestReferenceListsTheEvents(t *testing.T) {
 		}
 		source, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, m := range regexp.MustCompile(`\.publish\((.{0,40})`).FindAllStringSubmatch(string(source), -1) {
+		for _, m := range regexp.MustCompile(`\.publish(?:Slot|Application)?\((.{0,40})`).FindAllStringSubmatch(string(source), -1) {
 			typ := regexp.MustCompile(`^"(\w+)"`).FindStringSubmatch(m[1])
 			require.NotNil(t, typ, "%s: a type that is no literal cannot be looked up: publish(%s", file, m[1])
 			published[typ[1]] = true

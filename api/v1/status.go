@@ -187,10 +187,12 @@ type VolumeView struct {
 	Finding   string     `json:"finding,omitempty"`
 	FirstSeen *time.Time `json:"firstSeen,omitempty"`
 	// Cluster and Node are what it belongs to, or belonged to as far as is known.
-	Cluster  string `json:"cluster,omitempty"`
-	Node     string `json:"node,omitempty"`
-	AgentID  string `json:"agentId"`
-	Hostname string `json:"hostname,omitempty"`
+	// Application is the Spark application that owns it, in place of Cluster.
+	Cluster     string `json:"cluster,omitempty"`
+	Application string `json:"application,omitempty"`
+	Node        string `json:"node,omitempty"`
+	AgentID     string `json:"agentId"`
+	Hostname    string `json:"hostname,omitempty"`
 	// Role, Principal and Labels are those of the innermost reservation.
 	Role      string  `json:"role,omitempty"`
 	Principal string  `json:"principal,omitempty"`
@@ -269,8 +271,10 @@ type Event struct {
 	Time    time.Time `json:"time"`
 	Type    string    `json:"type"`
 	Cluster string    `json:"cluster,omitempty"`
-	Node    string    `json:"node,omitempty"`
-	Message string    `json:"message"`
+	// Application is the Spark application that it is about, in place of Cluster.
+	Application string `json:"application,omitempty"`
+	Node        string `json:"node,omitempty"`
+	Message     string `json:"message"`
 }
 
 // Readiness says whether this Berth can act, and if not, what it waits for.

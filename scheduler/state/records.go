@@ -59,7 +59,8 @@ const (
 )
 
 // Slot is one stable place of a workload: a name, a reservation with a label of
-// its own, a persistent volume, and a row of numbered lives (tasks).
+// its own, a persistent volume, and a row of numbered lives (tasks). A slot with
+// an ephemeral need holds nothing between its lives.
 type Slot struct {
 	// ID is Name "." Incarnation: the reservation's label and the volume's
 	// persistence id. Task ids are ID "." life.
@@ -67,7 +68,8 @@ type Slot struct {
 	Name string `json:"name"`
 	// Kind is the workload kind, "elasticsearch".
 	Kind string `json:"kind"`
-	// Owner is the cluster's name; OwnerIncarnation its incarnation.
+	// Owner is the name of the cluster or application; OwnerIncarnation its
+	// incarnation.
 	Owner            string `json:"owner"`
 	OwnerIncarnation int64  `json:"ownerIncarnation"`
 	// Set and Ordinal place the slot in the owner's spec.
@@ -94,6 +96,9 @@ type Slot struct {
 	// RetainUntil guards the volume; Order is the explicit order to destroy it.
 	RetainUntil time.Time `json:"retainUntil,omitzero"`
 	Order       *Order    `json:"order,omitempty"`
+
+	// Executor is what only the slot of a Spark executor has.
+	Executor *SparkExecutor `json:"executor,omitempty"`
 
 	CreatedAt time.Time `json:"createdAt"`
 	UpdatedAt time.Time `json:"updatedAt"`
@@ -173,8 +178,8 @@ type Release struct {
 	Since       time.Time `json:"since"`
 }
 
-// Order is an explicit, recorded order of a person: to destroy a volume, or to
-// kill an unknown task.
+// Order is an explicit, recorded order of a person: to destroy a volume, to kill an
+// unknown task, or to end an application.
 type Order struct {
 	At      time.Time `json:"at"`
 	User    string    `json:"user,omitempty"`
@@ -209,9 +214,24 @@ type Finding struct {
 
 // The kinds of records, one znode each.
 const (
-	KindFramework = "framework"
-	KindCluster   = "clusters"
-	KindSlot      = "slots"
-	KindKill      = "kills"
-	KindFindings  = "ledger"
+	KindFramework   = "framework"
+	KindCluster     = "clusters"
+	KindSlot        = "slots"
+	KindApplication = "applications"
+	KindKill        = "kills"
+	KindFindings    = "ledger"
 )
+
+// The schemas of the records.
+var (
+	Frameworks     = Kind[Framework]{Name: KindFramework, Version: 1}
+	Clusters       = Kind[Cluster]{Name: KindCluster, Version: 1}
+	LedgerFindings = Kind[Findings]{Name: KindFindings, Version: 1}
+	Kills          = Kind[Kill]{Name: KindKill, Version: 1}
+	Applications   = Kind[Application]{Name: KindApplication, Version: 1}
+	// Slots: version 2 has ephemeral needs and Executor, which older slots lack.
+	Slots = Kind[Slot]{Name: KindSlot, Version: 2, Upgrade: map[int]func([]byte) ([]byte, error){1: unchanged}}
+)
+
+// unchanged upgrades a body that the newer schema reads as it is.
+func unchanged(body []byte) ([]byte, error) { return body, nil }

@@ -22,9 +22,9 @@ import (
 )
 
 var (
-	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
-	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
-	frameworks = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
+	clusters   = state.Clusters
+	slots      = state.Slots
+	frameworks = state.Frameworks
 )
 
 // world is two equal cores, the durable records, and the model.

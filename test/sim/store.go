@@ -32,11 +32,11 @@ type owner struct {
 }
 
 var (
-	frameworks = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
-	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
-	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
-	findings   = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
-	kills      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
+	frameworks = state.Frameworks
+	clusters   = state.Clusters
+	slots      = state.Slots
+	findings   = state.LedgerFindings
+	kills      = state.Kills
 )
 
 func newStore(w *World) *store {

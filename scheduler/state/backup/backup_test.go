@@ -28,9 +28,9 @@ const frameworkID = "b5fbf49a-0000"
 
 // The kinds as the scheduler stores them.
 var (
-	frameworks = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
-	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
-	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
+	frameworks = state.Frameworks
+	clusters   = state.Clusters
+	slots      = state.Slots
 	secrets    = state.Kind[map[string][]byte]{Name: "secrets", Version: 1}
 )
 

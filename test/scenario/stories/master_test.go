@@ -220,7 +220,7 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 		require.Nil(w.t, problem)
 		line("http %v, transport %v", e.HTTP, e.Transport)
 	default:
-		w.t.Fatalf("%s: no view %q", d.Pos, args[0])
+		require.True(w.t, w.viewSpark(args[0], name, line), "%s: no view %q", d.Pos, args[0])
 	}
 }
 

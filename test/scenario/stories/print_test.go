@@ -26,11 +26,14 @@ func (w *world) print(out *strings.Builder, d scheduler.Decision, questions bool
 	for _, c := range d.Calls {
 		line("call %s", callText(c))
 	}
+	for _, n := range d.Spark {
+		line("tell %s", noticeText(n))
+	}
 	for _, r := range d.Replies {
 		line("reply %s", replyText(r))
 	}
 	for _, e := range d.Published {
-		line("event %s %s: %s", e.Type, strings.Trim(e.Cluster+"/"+e.Node, "/"), e.Message)
+		line("event %s %s: %s", e.Type, strings.Trim(e.Cluster+e.Application+"/"+e.Node, "/"), e.Message)
 	}
 	if !questions {
 		return
@@ -65,6 +68,10 @@ func (w *world) writeText(wr state.Write) string {
 		var f state.Findings
 		f, err = findings.Decode(wr.Key, wr.Value)
 		text = w.findingsText(f)
+	case state.KindApplication:
+		var a state.Application
+		a, err = state.Applications.Decode(wr.Key, wr.Value)
+		text = applicationText(a)
 	case state.KindSlot:
 		var s state.Slot
 		s, err = slots.Decode(wr.Key, wr.Value)
@@ -125,6 +132,11 @@ func (w *world) slotText(s state.Slot) string {
 	}
 	if s.Order != nil {
 		text += ", ordered destroyed"
+	}
+	if x := s.Executor; x != nil && x.Stop != "" {
+		text += ", stopped: " + x.Stop
+	} else if x != nil && x.Decommission != nil {
+		text += ", decommissioned"
 	}
 	return text
 }
@@ -201,6 +213,9 @@ func taskText(t *mesos.TaskInfo) string {
 	if err != nil {
 		return text + " " + err.Error()
 	}
+	if l.Spark != nil {
+		return text + ", " + sparkText(l.Spark)
+	}
 	e := l.Elasticsearch
 	if len(e.InitialMasters) > 0 {
 		text += fmt.Sprintf(", initial masters %v", e.InitialMasters)
@@ -250,6 +265,9 @@ func refuseText(f *mesos.Filters) string {
 func replyText(r scheduler.Reply) string {
 	if p := r.Problem; p != nil {
 		return problemText(p)
+	}
+	if r.Spark != nil {
+		return fmt.Sprintf("to the driver: bounds %d … %d (revision %d), target %d", r.Spark.Bounds.Min, r.Spark.Bounds.Max, r.Spark.Bounds.Revision, r.Spark.TargetGeneration)
 	}
 	a := r.Accepted
 	text := fmt.Sprintf("accepted %s, generation %d, changed %t", a.Name, a.Generation, a.Changed)

@@ -176,7 +176,12 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.let(true)
 		w.records(&out)
 	default:
-		w.t.Fatalf("%s: unknown command %q", d.Pos, d.Cmd)
+		ev, known := w.sparkEvent(d)
+		require.True(w.t, known, "%s: unknown command %q", d.Pos, d.Cmd)
+		if ev == nil {
+			return w.refusedSpark
+		}
+		show(ev)
 	}
 	return out.String()
 }

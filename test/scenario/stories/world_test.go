@@ -22,11 +22,11 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 const role = "db"
 
 var (
-	frameworks = state.Kind[state.Framework]{Name: state.KindFramework, Version: 1}
-	clusters   = state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}
-	slots      = state.Kind[state.Slot]{Name: state.KindSlot, Version: 1}
-	kills      = state.Kind[state.Kill]{Name: state.KindKill, Version: 1}
-	findings   = state.Kind[state.Findings]{Name: state.KindFindings, Version: 1}
+	frameworks = state.Frameworks
+	clusters   = state.Clusters
+	slots      = state.Slots
+	kills      = state.Kills
+	findings   = state.LedgerFindings
 )
 
 // world is the core with its surroundings: a clock, the durable records, and a
@@ -56,6 +56,8 @@ type world struct {
 
 	asked map[string]int64     // newest question by cluster
 	kept  map[state.Key][]byte // by the backup
+
+	refusedSpark string // what the API said of the last application that it refused
 }
 
 func newWorld(t *testing.T) *world {
@@ -72,6 +74,10 @@ func (w *world) start() {
 	w.epoch++
 	core, err := scheduler.New(scheduler.Config{
 		Epoch: w.epoch, Roles: []string{role}, Principal: "berth",
+		SparkCatalogue: map[string]scheduler.Distribution{
+			"3.5.9": {Home: "/opt/spark-3.5.9"}, "4.0.1": {Home: "/opt/spark-4.0.1"},
+		},
+		SparkSchedulers: []string{"berth:8080"},
 		Catalogue: map[string]scheduler.Distribution{
 			"6.8.23":  {Home: "/opt/elasticsearch-6.8.23"},
 			"8.19.21": {Home: "/opt/elasticsearch-8.19.21"},

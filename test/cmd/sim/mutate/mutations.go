@@ -36,7 +36,7 @@ var mutations = []mutation{
 	one("the framework id is not recorded", core+"reconcile.go", "		c.frameworkDirty = true\n", ""),
 	one("incarnations are used again after a crash", core+"spec.go", "	c.framework.NextIncarnation++\n	c.frameworkDirty = true\n", "	c.framework.NextIncarnation++\n"),
 	one("slots are not loaded", core+"core.go", "		c.slots[r.ID] = &slot{Slot: r}\n", "		_ = r\n"),
-	one("that there is data on a volume is forgotten", core+"task.go", "		s.Bind.HasData = true\n", ""),
+	one("that there is data on a volume is forgotten", core+"task.go", "		s.Bind.HasData = !s.Need.Ephemeral\n", ""),
 
 	// The host rule.
 	one("agent ids are counted for machines", core+"agent.go", "	return a.hostname\n}", "	return a.id\n}"),
@@ -101,5 +101,5 @@ var mutations = []mutation{
 	one("a node follows its volume to another machine", core+"agent.go", "	if !c.mayFollow(a, s) {\n", "	if false {\n"),
 	one("a bound slot takes another agent's resources", "placement/query.go", "	if r.Bound != \"\" {\n", "	if r.Bound != \"\" && len(s.owners[r.Identity.Label]) == 0 {\n"),
 	one("only slots that run follow their volume", core+"slot.go", "		return s.elsewhere != \"\"\n	}\n	if s.unsure() {", "		return false\n	}\n	if s.unsure() {"),
-	one("the loss of an agent is not believed", core+"task.go", "	s.Want = state.WantNothing\n}", "}"),
+	one("the loss of an agent is not believed", core+"task.go", "	s.Want = state.WantNothing\n	c.workloads", "	c.workloads"),
 }
