@@ -166,9 +166,8 @@ func parseTokens(content []byte) ([]tokenEntry, error) {
 // Authenticate implements Authenticator. Every entry is compared, in constant
 // time, so that the time taken says nothing about a hash.
 func (t *Tokens) Authenticate(r *http.Request) (Identity, error) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	token = strings.TrimSpace(token)
-	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+	token, given := bearer(r)
+	if !given {
 		return Identity{}, ErrNoCredentials
 	}
 	sum := sha256.Sum256([]byte(token))
@@ -183,6 +182,13 @@ func (t *Tokens) Authenticate(r *http.Request) (Identity, error) {
 		return Identity{}, ErrBadCredentials
 	}
 	return who, nil
+}
+
+// bearer is the token of a request.
+func bearer(r *http.Request) (token string, given bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	return token, strings.EqualFold(scheme, "Bearer") && token != ""
 }
 
 // CheckExposure refuses to listen where others can reach an API that asks for

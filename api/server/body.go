@@ -15,8 +15,12 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
-// readCluster reads a request's body as JSON or YAML, by its Content-Type.
-func readCluster(r *http.Request) (v1.Cluster, error) {
+// decoder reads one JSON document, strictly.
+type decoder[T any] func(doc []byte) (T, *v1.Problem)
+
+// readDocument reads a request's body as JSON or YAML, by its Content-Type.
+func readDocument[T any](r *http.Request, decode decoder[T]) (T, error) {
+	var none T
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
 		kind = ""
@@ -27,39 +31,48 @@ func readCluster(r *http.Request) (v1.Cluster, error) {
 	case "application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml":
 		asYAML = true
 	default:
-		return v1.Cluster{}, v1.NewProblem(http.StatusUnsupportedMediaType, v1.CodeBodyType, "the body's type is not known",
+		return none, v1.NewProblem(http.StatusUnsupportedMediaType, v1.CodeBodyType, "the body's type is not known",
 			"send Content-Type: application/json or application/yaml")
 	}
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return v1.Cluster{}, err
+			return none, err
 		}
-		return v1.Cluster{}, badRequest("the body could not be read to its end")
+		return none, badRequest("the body could not be read to its end")
 	}
 	if asYAML {
-		return DecodeYAML(body)
+		return decodeYAML(body, decode)
 	}
-	c, p := v1.DecodeCluster(body)
+	doc, p := decode(body)
 	if p != nil {
-		return v1.Cluster{}, p
+		return none, p
 	}
-	return c, nil
+	return doc, nil
 }
 
 // DecodeYAML is v1.DecodeCluster for a document in YAML (or JSON, which is
 // YAML): one document, no doubled keys. The error is a *v1.Problem.
-func DecodeYAML(doc []byte) (v1.Cluster, error) {
+func DecodeYAML(doc []byte) (v1.Cluster, error) { return decodeYAML(doc, v1.DecodeCluster) }
+
+// DecodeSparkYAML is v1.DecodeSparkApplication for a document in YAML, as
+// DecodeYAML is.
+func DecodeSparkYAML(doc []byte) (v1.SparkApplication, error) {
+	return decodeYAML(doc, v1.DecodeSparkApplication)
+}
+
+func decodeYAML[T any](doc []byte, decode decoder[T]) (T, error) {
+	var none T
 	asJSON, err := yamlToJSON(doc)
 	if err != nil {
-		return v1.Cluster{}, err
+		return none, err
 	}
-	c, p := v1.DecodeCluster(asJSON)
+	out, p := decode(asJSON)
 	if p != nil {
-		return v1.Cluster{}, p
+		return none, p
 	}
-	return c, nil
+	return out, nil
 }
 
 // yamlToJSON turns one YAML document into JSON, within the bounds of a document.

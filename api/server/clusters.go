@@ -26,7 +26,7 @@ func (s *Server) putCluster(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := readCluster(r)
+	c, err := readDocument(r, v1.DecodeCluster)
 	if err != nil {
 		return err
 	}

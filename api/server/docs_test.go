@@ -150,7 +150,7 @@ func TestReferenceIsTrue(t *testing.T) {
 	for _, pattern := range server.RoutePatterns() {
 		_, path, _ := strings.Cut(pattern, " ")
 		last := path[strings.LastIndex(path, "/"):]
-		if strings.Contains(path, "/clusters/") {
+		if strings.Contains(path, "/clusters/") || strings.Contains(path, "/spark/") {
 			path = last // listed together
 		}
 		if stem, rest, found := strings.Cut(path, "/submissions"); found {

@@ -8,12 +8,13 @@ type Facts struct {
 	Public bool
 }
 
-// AnswersProblems says whether a route answers errors as problem documents: the
-// submission protocol has its own.
-func AnswersProblems(method, path string) bool {
+// Ordinary says whether a route knows callers by tokens with scopes, and answers
+// errors as problem documents: drivers have tokens, the submission protocol has
+// errors of their own.
+func Ordinary(method, path string) bool {
 	for _, rt := range routesOfAll() {
 		if rt.method == method && rt.path == path {
-			return rt.fail == nil
+			return rt.fail == nil && rt.access != accessDriver
 		}
 	}
 	return true

@@ -300,6 +300,7 @@ func TestMetrics(t *testing.T) {
 		"berth_api_request_duration_seconds GET unknown":             1,
 		"berth_api_request_duration_seconds other unknown":           1,
 		"berth_api_event_streams":                                    0,
+		"berth_api_spark_syncs":                                      0,
 	}, counts)
 	h.problem(h.do("GET", "/metrics", ""), 404, v1.CodeNotFound)
 

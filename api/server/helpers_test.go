@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -22,6 +24,31 @@ import (
 // spec is a valid cluster called logs.
 const spec = `{"name":"logs","spec":{"version":"8.19.21","nodeSets":[{"name":"es","count":3,
 "resources":{"cpus":1,"memory":"1gb"},"storage":{"size":"1gb"}}]}}`
+
+// application is a valid Spark application called wordcount.
+const application = `{"name":"wordcount","spec":{"version":"3.5.9","appResource":"https://files.example/wordcount.jar","mainClass":"example.WordCount",
+"properties":{"spark.ssl.keyPassword":"hidden"},"executors":{"min":1,"max":4}}}`
+
+// example is a body that a route takes for something called name.
+func example(method, path, name string) string {
+	const attempt = `"protocol":1,"attemptId":1`
+	for suffix, body := range map[string]string{
+		"PUT /v1/clusters/" + name:                    strings.Replace(spec, `"logs"`, strconv.Quote(name), 1),
+		"PUT /v1/spark/" + name:                       strings.Replace(application, `"wordcount"`, strconv.Quote(name), 1),
+		"PUT /v1/spark/" + name + "/scale":            `{"count":3}`,
+		"POST /v1/spark/apps":                         `{` + attempt + `,"appId":"` + name + `","driverHost":"h","driverPort":7078,"driverUrl":"spark://CoarseGrainedScheduler@h:7078"}`,
+		"PUT /v1/spark/apps/" + name + "/target":      `{` + attempt + `,"generation":1,"profiles":[{"id":0,"total":2,"cores":1,"memoryMiB":1024}]}`,
+		"POST /v1/spark/apps/" + name + "/kill":       `{` + attempt + `,"executorIds":["4","7"]}`,
+		"POST /v1/spark/apps/" + name + "/sync":       `{` + attempt + `,"epoch":1,"after":3,"waitMs":1,"registeredExecutors":["4"]}`,
+		"POST /v1/spark/apps/" + name + "/unregister": `{` + attempt + `,"state":"FINISHED"}`,
+		"POST /v1/submissions/create":                 submitted,
+	} {
+		if method+" "+path == suffix {
+			return body
+		}
+	}
+	return ""
+}
 
 // harness is a server over a fake scheduler, on a port of loopback.
 type harness struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -204,15 +203,10 @@ func TestFollowerRedirectFollowsTheDocument(t *testing.T) {
 			if op.Responses.Value("307") == nil {
 				continue
 			}
-			path := strings.NewReplacer("{name}", "logs", "{id}", "v").Replace(path)
-			body := ""
-			if method == http.MethodPut {
-				body = spec
-			}
-			if strings.HasSuffix(path, "/create") {
-				body = submitted
-			}
-			if method == http.MethodDelete {
+			facts := server.RouteFacts(method, path)
+			path := strings.NewReplacer("{name}", "logs", "{id}", "v", "{appId}", "logs").Replace(path)
+			body := example(method, path, "logs")
+			if slices.Contains(facts.Query, "confirm") {
 				path += "?confirm=logs"
 			}
 			check(t, router, h, 307, method, path, body)

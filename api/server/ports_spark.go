@@ -78,8 +78,8 @@ type SparkDrivers interface {
 	SetTarget(ctx context.Context, appID string, t v1.SparkTarget) (v1.SparkTargeted, error)
 	KillExecutors(ctx context.Context, appID string, k v1.SparkKill) (v1.SparkDone, error)
 	Unregister(ctx context.Context, appID string, u v1.SparkUnregister) (v1.SparkDone, error)
-	// Sync answers at once when there is news, otherwise after s.WaitMs, and
-	// with what it has when ctx ends first. A newer Sync of the application
-	// ends the one that is held.
+	// Sync answers at once when there is news, otherwise after s.WaitMs, or with
+	// ctx's error when that ends first. A newer Sync of the application ends the
+	// one that is held.
 	Sync(ctx context.Context, appID string, s v1.SparkSync) (v1.SparkSynced, error)
 }

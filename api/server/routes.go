@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,8 @@ const (
 	// accessSubmission is accessOperator, and whoever comes from one of the
 	// networks whose clients may submit without a token.
 	accessSubmission
+	// accessDriver is the token of one application; the handler judges it.
+	accessDriver
 )
 
 // routeEvents is the path of the event stream.
@@ -68,7 +71,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/openapi.yaml", access: accessPublic, local: true, handle: s.getDocumentYAML},
 	}
 	if s.opts.Spark != nil {
-		list = append(list, s.submissionRoutes()...)
+		list = slices.Concat(list, s.sparkRoutes(), s.driverRoutes(), s.submissionRoutes())
 	}
 	return list
 }

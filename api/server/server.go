@@ -59,6 +59,8 @@ type Limits struct {
 	KeepAlive time.Duration
 	// Streams is how many event streams may be open at once.
 	Streams int
+	// Syncs is how many calls of Spark drivers may be held at once.
+	Syncs int
 	// Rate and Burst bound the requests per second of one client: one token,
 	// or one address where there are none. Clients is how many are remembered.
 	Rate    float64
@@ -72,7 +74,7 @@ func DefaultLimits() Limits {
 		RequestTimeout: 30 * time.Second, SubmissionTimeout: 8 * time.Second,
 		HeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second,
-		KeepAlive: 15 * time.Second, Streams: 256,
+		KeepAlive: 15 * time.Second, Streams: 256, Syncs: 4096,
 		Rate: 100, Burst: 400, Clients: 10_000,
 	}
 }
@@ -88,6 +90,7 @@ func (l Limits) withDefaults() Limits {
 	setIfZero(&l.ShutdownTimeout, d.ShutdownTimeout)
 	setIfZero(&l.KeepAlive, d.KeepAlive)
 	setIfZero(&l.Streams, d.Streams)
+	setIfZero(&l.Syncs, d.Syncs)
 	setIfZero(&l.Rate, d.Rate)
 	setIfZero(&l.Burst, d.Burst)
 	setIfZero(&l.Clients, d.Clients)
@@ -109,6 +112,7 @@ type Server struct {
 	metrics *metrics
 	clients *clientLimiter
 	streams chan struct{} // one element an open event stream
+	syncs   chan struct{} // one entry a held call of a driver
 	origin  *http.CrossOriginProtection
 	doc     document
 	handler http.Handler
@@ -138,6 +142,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.clients = newClientLimiter(s.limits)
 	s.streams = make(chan struct{}, s.limits.Streams)
+	s.syncs = make(chan struct{}, s.limits.Syncs)
 	var err error
 	if s.metrics, err = newMetrics(o.Registry); err != nil {
 		return nil, fmt.Errorf("api/server: metrics: %w", err)

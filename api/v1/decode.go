@@ -38,6 +38,16 @@ func DecodeSparkApplication(doc []byte) (SparkApplication, *Problem) {
 	return a, nil
 }
 
+// DecodeSparkScaling reads how many executors are wanted, as DecodeCluster reads
+// a cluster.
+func DecodeSparkScaling(doc []byte) (SparkScaling, *Problem) {
+	var s SparkScaling
+	if p := decodeStrict(doc, &s); p != nil {
+		return SparkScaling{}, p
+	}
+	return s, nil
+}
+
 // decodeStrict decodes doc into the struct that out points to.
 func decodeStrict(doc []byte, out any) *Problem {
 	if len(doc) > MaxDocument {

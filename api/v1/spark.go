@@ -95,3 +95,11 @@ type SparkExecutors struct {
 	// MaxPerHost executors of the application on one machine. 0: no limit.
 	MaxPerHost int `json:"maxPerHost,omitempty"`
 }
+
+// SparkScaling is PUT /v1/spark/{name}/scale: how many executors an operator
+// wants. Either Count, or Min and Max.
+type SparkScaling struct {
+	Count *int `json:"count,omitempty"`
+	Min   *int `json:"min,omitempty"`
+	Max   *int `json:"max,omitempty"`
+}

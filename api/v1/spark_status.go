@@ -84,3 +84,43 @@ type SparkAttempt struct {
 	StartedAt time.Time `json:"startedAt"`
 	EndedAt   time.Time `json:"endedAt"`
 }
+
+// SparkSummary is an application in a list.
+type SparkSummary struct {
+	Name        string            `json:"name"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Version     string            `json:"version"`
+	AppResource string            `json:"appResource"`
+	MainClass   string            `json:"mainClass,omitempty"`
+	Generation  int64             `json:"generation"`
+	Phase       string            `json:"phase"`
+	AppID       string            `json:"appId"`
+	Attempt     int64             `json:"attempt"`
+	Hostname    string            `json:"hostname,omitempty"` // the driver's
+	Scale       SparkScaleView    `json:"scale"`
+	Message     string            `json:"message,omitempty"`
+	CreatedAt   time.Time         `json:"createdAt"`
+	UpdatedAt   time.Time         `json:"updatedAt"`
+	EndedAt     *time.Time        `json:"endedAt,omitempty"`
+}
+
+// Summary leaves out what a list does not show.
+func (v SparkView) Summary() SparkSummary {
+	s := v.Status
+	return SparkSummary{
+		Name: v.Name, Labels: v.Labels, Version: v.Spec.Version, AppResource: v.Spec.AppResource, MainClass: v.Spec.MainClass,
+		Generation: v.Generation, Phase: s.Phase, AppID: s.AppID, Attempt: s.Attempt, Hostname: s.Driver.Hostname, Scale: s.Scale,
+		Message: s.Message, CreatedAt: s.CreatedAt, UpdatedAt: s.UpdatedAt, EndedAt: s.EndedAt,
+	}
+}
+
+// SparkList answers GET /v1/spark, by name.
+type SparkList struct {
+	Applications []SparkSummary `json:"applications"`
+}
+
+// SparkExecutorList answers GET /v1/spark/{name}/executors.
+type SparkExecutorList struct {
+	Scale     SparkScaleView  `json:"scale"`
+	Executors []SparkTaskView `json:"executors"`
+}

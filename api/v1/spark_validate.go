@@ -282,22 +282,7 @@ func (w *validator) heap(path, memory, overhead string) {
 
 func (w *validator) executors(e *SparkExecutors) {
 	const path = "spec.executors"
-	switch {
-	case e.Count != nil && (e.Min != nil || e.Max != nil):
-		w.add(path, "give either count, or min and max")
-	case e.Count != nil:
-		w.between(path+".count", *e.Count, 0, MaxSparkExecutors)
-	case e.Min == nil:
-		w.add(path+".min", "is missing: max needs min")
-	case e.Max == nil:
-		w.add(path+".max", "is missing: min needs max")
-	default:
-		w.between(path+".min", *e.Min, 0, MaxSparkExecutors)
-		w.between(path+".max", *e.Max, 1, MaxSparkExecutors)
-		if *e.Min > *e.Max {
-			w.add(path+".min", "%d is more than max, %d", *e.Min, *e.Max)
-		}
-	}
+	w.numbers(path, e.Count, e.Min, e.Max)
 	w.between(path+".cores", e.Cores, 1, MaxCPUs)
 	w.heap(path, e.Memory, e.MemoryOverhead)
 	w.constraints(path+".constraints", e.Constraints)
@@ -311,4 +296,41 @@ func (w *validator) between(field string, n, least, most int) {
 	if n < least || n > most {
 		w.add(field, "must be from %d to %d, not %d", least, most, n)
 	}
+}
+
+// numbers checks how many executors are wanted.
+func (w *validator) numbers(path string, count, least, most *int) {
+	dot := path
+	if path != "" {
+		dot += "."
+	}
+	switch {
+	case count != nil && (least != nil || most != nil):
+		w.add(orDocument(path), "give either count, or min and max")
+	case count != nil:
+		w.between(dot+"count", *count, 0, MaxSparkExecutors)
+	case least == nil && most == nil:
+		w.add(dot+"count", "is missing: give count, or min and max")
+	case least == nil:
+		w.add(dot+"min", "is missing: max needs min")
+	case most == nil:
+		w.add(dot+"max", "is missing: min needs max")
+	default:
+		w.between(dot+"min", *least, 0, MaxSparkExecutors)
+		w.between(dot+"max", *most, 1, MaxSparkExecutors)
+		if *least > *most {
+			w.add(dot+"min", "%d is more than max, %d", *least, *most)
+		}
+	}
+}
+
+// Bounds are the least and the most executors that are wanted, or what is wrong.
+func (s SparkScaling) Bounds() (least, most int, p *Problem) {
+	var w validator
+	w.numbers("", s.Count, s.Min, s.Max)
+	if len(w.errs.list) > 0 {
+		return 0, 0, ProblemSparkInvalid(w.errs.bounded())
+	}
+	least, most = SparkExecutors{Count: s.Count, Min: s.Min, Max: s.Max}.Bounds()
+	return least, most, nil
 }

@@ -96,9 +96,15 @@ func (f *Fake) KillSpark(ctx context.Context, name string, o server.SparkOptions
 	return v1.Accepted{Name: name, Generation: view.Generation, Changed: changed}, nil
 }
 
+// ScaleOptions are those of a ScaleSpark among the calls.
+type ScaleOptions struct {
+	server.SparkScale
+	server.SparkOptions
+}
+
 // ScaleSpark implements server.SparkCommands.
 func (f *Fake) ScaleSpark(ctx context.Context, name string, s server.SparkScale, o server.SparkOptions) (v1.Accepted, error) {
-	view, err := f.application(ctx, "ScaleSpark", name, s)
+	view, err := f.application(ctx, "ScaleSpark", name, ScaleOptions{s, o})
 	if err != nil {
 		return v1.Accepted{}, err
 	}
