@@ -125,7 +125,7 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 	}
 	c.settleWitness(e)
 	c.askLost()
-	c.noteFindings()
+	c.repairsViewed(c.noteFindings(), e.AskedAt)
 	c.answerWaits(e.AskedAt)
 	for i := range e.Agents {
 		if o := &e.Agents[i]; o.Registered && o.Draining {

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/elastic/observe"
 	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/volumes"
 )
 
 // Config is what the core must know of its surroundings. It does not change
@@ -94,6 +95,9 @@ type Core struct {
 	ended map[string]time.Time
 	// findings are the ledger's, by id.
 	findings map[string]*finding
+	// repairs by id; targets are what the last view says of what they touch.
+	repairs map[string]*state.Repair
+	targets map[string]volumes.Class
 
 	// agenda says what needs a look when; wanting are the slots that need an
 	// offer now, by id.
@@ -114,6 +118,8 @@ type Core struct {
 	removed        map[state.Key]bool
 	frameworkDirty bool
 	findingsDirty  bool
+	lookRepairs    map[string]bool
+	changedRepairs map[string]bool
 	wake           time.Time
 	// standings are the applications whose drivers' hub is to be told how things
 	// are, events what their drivers are to be told; both by name.
@@ -195,29 +201,36 @@ func New(cfg Config, records map[state.Key][]byte) (*Core, error) {
 	for name := range c.apps {
 		c.lookApps[name] = true
 	}
+	for id := range c.repairs {
+		c.lookRepairs[id] = true
+	}
 	return c, nil
 }
 
 // empty is a core without a state.
 func empty(cfg Config) *Core {
 	c := &Core{
-		cfg:        cfg,
-		clusters:   map[string]*cluster{},
-		slots:      map[string]*slot{},
-		agents:     map[string]*agent{},
-		unheard:    map[string]bool{},
-		unknown:    map[string]*unknownTask{},
-		ended:      map[string]time.Time{},
-		findings:   map[string]*finding{},
-		agenda:     newAgenda(),
-		wanting:    map[string]bool{},
-		look:       map[string]bool{},
-		lookOwners: map[string]bool{},
-		lookApps:   map[string]bool{},
-		apps:       map[string]*application{},
-		appIDs:     map[string]string{},
-		standings:  map[string]*application{},
-		events:     map[string][]v1.SparkDriverEvent{},
+		cfg:            cfg,
+		clusters:       map[string]*cluster{},
+		slots:          map[string]*slot{},
+		agents:         map[string]*agent{},
+		unheard:        map[string]bool{},
+		unknown:        map[string]*unknownTask{},
+		ended:          map[string]time.Time{},
+		findings:       map[string]*finding{},
+		repairs:        map[string]*state.Repair{},
+		targets:        map[string]volumes.Class{},
+		lookRepairs:    map[string]bool{},
+		changedRepairs: map[string]bool{},
+		agenda:         newAgenda(),
+		wanting:        map[string]bool{},
+		look:           map[string]bool{},
+		lookOwners:     map[string]bool{},
+		lookApps:       map[string]bool{},
+		apps:           map[string]*application{},
+		appIDs:         map[string]string{},
+		standings:      map[string]*application{},
+		events:         map[string][]v1.SparkDriverEvent{},
 
 		changedApps: map[string]*application{}, changedSlots: map[string]*slot{}, changedOwners: map[string]*cluster{},
 		changedKills: map[string]bool{}, removed: map[state.Key]bool{},
@@ -277,6 +290,13 @@ func (c *Core) load(key state.Key, raw []byte) error {
 		}
 		c.unknown[r.TaskID] = &unknownTask{id: r.TaskID, agentID: r.AgentID, order: &r.Order, first: r.Order.At, last: r.Order.At}
 		return checkName(key, killName(r.TaskID))
+	case state.KindRepair:
+		r, err := repairRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		c.repairs[r.ID] = &r
+		return errors.Join(checkName(key, r.ID), checkRepair(key, &r))
 	case state.KindFindings:
 		r, err := findingsRecord.Decode(key, raw)
 		if err != nil {
@@ -332,6 +352,7 @@ var (
 	applicationRecord = state.Applications
 	killRecord        = state.Kills
 	findingsRecord    = state.LedgerFindings
+	repairRecord      = state.Repairs
 )
 
 // FrameworkID returns the durable framework id, "" before the first

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"time"
 
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -13,7 +14,7 @@ import (
 // Decision is what one Step decided.
 //
 // The order rule: Writes are durable BEFORE Calls (acknowledgements are among
-// them), Elastic requests, Replies and Published events leave. Decisions leave
+// them), Operate, Elastic requests, Replies and Published events leave. Decisions leave
 // in the order in which they were made; a caller may commit several together,
 // but never lets a part out whose own or earlier Writes are not durable. When a
 // commit fails, it is repeated: nothing of this or a later decision may leave
@@ -27,6 +28,9 @@ type Decision struct {
 	Calls []*sched.Call
 	// Elastic are questions to clusters, answered by ElasticObserved.
 	Elastic []observe.Request
+	// Operate are calls of the master's operator API, each answered by
+	// OperatorAnswered.
+	Operate []OperatorCall
 	// ObserveAgents asks for an AgentsObserved from the operator API.
 	ObserveAgents bool
 	Replies       []Reply
@@ -39,6 +43,16 @@ type Decision struct {
 	Wake time.Time
 	// Why says in one line each what was decided and for what reason.
 	Why []string
+}
+
+// OperatorCall frees what an approved repair names, without an offer (Mesos rule
+// 55): it destroys volumes, or gives a reservation back; one of the two is set.
+type OperatorCall struct {
+	ID      string
+	AgentID string
+	Destroy []mesos.Resource
+	// Unreserve has no volume (Mesos rule 31).
+	Unreserve []mesos.Resource
 }
 
 // ReplyID ties a Reply to the request that a user sent.

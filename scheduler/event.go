@@ -143,6 +143,38 @@ type TaskKillWithdrawn struct {
 // question that was sent later: what a person has just changed is in it.
 type WitnessAsked struct{ Reply ReplyID }
 
+// RepairAsked asks for a plan of what can be put right in the ledger.
+type RepairAsked struct {
+	Reply ReplyID
+	// Findings that a person named; none: orphans and what is missing.
+	Findings []string
+	// Retained: also kept volumes of deleted clusters whose retention is over.
+	Retained bool
+	// Retention is how long orphaned volumes are kept after the approval; nil: as
+	// long as those of a deleted cluster.
+	Retention     *time.Duration
+	User, Message string
+}
+
+// RepairApproved approves exactly the plan that has this fingerprint.
+type RepairApproved struct {
+	Reply           ReplyID
+	ID, Fingerprint string
+	User, Message   string
+}
+
+// RepairCancelled takes a plan back, or what of it has not begun.
+type RepairCancelled struct {
+	Reply ReplyID
+	ID    string
+	// Step is the number of one step, from 1; 0: all.
+	Step          int
+	User, Message string
+}
+
+// OperatorAnswered answers an OperatorCall. Err is "" when the master took it.
+type OperatorAnswered struct{ ID, Err string }
+
 func (Subscribed) event()            {}
 func (Disconnected) event()          {}
 func (OffersReceived) event()        {}
@@ -163,3 +195,7 @@ func (VolumeRestored) event()        {}
 func (TaskKillOrdered) event()       {}
 func (TaskKillWithdrawn) event()     {}
 func (WitnessAsked) event()          {}
+func (RepairAsked) event()           {}
+func (RepairApproved) event()        {}
+func (RepairCancelled) event()       {}
+func (OperatorAnswered) event()      {}

@@ -43,8 +43,8 @@ func isFinding(e *volumes.Entry) bool {
 
 // noteFindings remembers since when each finding is there, over failovers, and
 // says which are new. One that the view cannot tell of stays what it was, for a
-// while: its agent is away, and not knowing is not "gone".
-func (c *Core) noteFindings() {
+// while: its agent is away, and not knowing is not "gone". It returns the audit.
+func (c *Core) noteFindings() []volumes.Entry {
 	c.forgetEnded()
 	entries := c.audit(c.now)
 	seen := make(map[string]bool, len(c.findings))
@@ -86,6 +86,7 @@ func (c *Core) noteFindings() {
 	if more > 0 {
 		c.why("%d findings of the ledger are not remembered: there are %d already", more, maxFindings)
 	}
+	return entries
 }
 
 func (c *Core) newFinding(id string, e *volumes.Entry) *finding {

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/placement"
 	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/volumes"
 )
 
 // FuzzRecords: whatever is stored under whatever key, of every kind, the core
@@ -94,6 +95,11 @@ func oddRecords(tb testing.TB) []state.Write {
 	for _, id := range []string{"logs-data-0.7.3", "a:task"} {
 		keep(killRecord.Encode(killName(id), state.Kill{TaskID: id, AgentID: "a1", Order: state.Order{At: at, User: "ann"}}))
 	}
+	for _, st := range stepStates {
+		step := state.RepairStep{Action: state.RepairDestroy, Finding: "0123456789ab", Class: "orphan", AgentID: "a1", Label: "old-data-0.7", State: st, NotBefore: at, Since: at,
+			Attempt: 1, DestroyOp: "repair-9.1.1.destroy", Extent: volumes.Extent{CPU: 1, Volumes: []volumes.VolumeSized{{ID: "v", Size: 2}}}}
+		keep(repairRecord.Encode("repair-9", state.Repair{ID: "repair-9", Fingerprint: "f", Planned: state.Order{At: at}, Approved: &state.Order{At: at, User: "ann"}, Retention: time.Hour, Steps: []state.RepairStep{step}}))
+	}
 	keep(findingsRecord.Encode(findingsName, state.Findings{Findings: []state.Finding{{ID: "x", Class: "orphan", Label: "old.1", AgentID: "a1", Since: at, AwaySince: at}}}))
 	keep(frameworkRecord.Encode(frameworkName, state.Framework{ID: "F2", NextIncarnation: 1 << 40}))
 	for _, odd := range []string{`{"v":2,"kind":"slots","body":{}}`, `{"v":1,"kind":"slots","body":{"id":"a.1"}}`, `{"v":1,"kind":"slots"`} {
@@ -122,6 +128,7 @@ func live(c *Core) {
 		}
 		c.Agents()
 		c.Volumes(now, VolumeFilter{})
+		c.Repairs()
 		c.UnknownTasks()
 		c.Stats()
 	}
@@ -143,6 +150,13 @@ func live(c *Core) {
 		}
 	}
 	step(AgentsObserved{AskedAt: now})
+	step(orphaned(now, 3, 1))
+	step(RepairAsked{Reply: 1, Retained: true})
+	for _, r := range c.Repairs().Repairs {
+		step(RepairApproved{Reply: 1, ID: r.ID, Fingerprint: r.Fingerprint})
+		step(OperatorAnswered{ID: r.ID + ".1.1"})
+		step(RepairCancelled{Reply: 1, ID: r.ID, Step: 1})
+	}
 	step(OffersReceived{Offers: freeOffers(40)})
 	views()
 	for name := range c.clusters {

@@ -25,7 +25,7 @@ func (f VolumeFilter) passes(v *v1.VolumeView) bool {
 // that a record or an agent knows, and how good the master's word for it is.
 func (c *Core) Volumes(now time.Time, f VolumeFilter) v1.VolumeList {
 	out := v1.VolumeList{Volumes: []v1.VolumeView{}, Summary: map[string]int{}, Witness: c.witnessView(now)}
-	owners := c.ownersByNodeSet()
+	owners, repairs := c.ownersByNodeSet(), c.underRepair()
 	lines := c.ledger(now)
 	for i := range lines {
 		l := &lines[i]
@@ -33,7 +33,15 @@ func (c *Core) Volumes(now time.Time, f VolumeFilter) v1.VolumeList {
 		if l.Confirmed() {
 			out.Confirmed++
 		}
-		if v := c.volumeView(l, owners); f.passes(&v) {
+		v := c.volumeView(l, owners)
+		if k, under := repairs[v.Finding]; under && v.Finding != "" {
+			v.Repair = k.repair
+			if !k.until.IsZero() {
+				at := k.until
+				v.DestroyAt = &at
+			}
+		}
+		if f.passes(&v) {
 			out.Volumes = append(out.Volumes, v)
 		}
 	}

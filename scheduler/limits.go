@@ -83,6 +83,23 @@ const (
 	// avoidFor is how long a slot keeps away from such an agent; it decays.
 	avoidFor = 10 * time.Minute
 
+	// repairPatience is how long a step of a repair waits for an offer before it
+	// goes by the operator API; repairTries is after how many tries it fails.
+	repairPatience = time.Minute
+	repairTries    = 5
+	// maxRepairs bounds the repairs on record, maxRepairSteps the steps of one,
+	// maxRepairStep the bytes of one step, maxRepairLeft the findings that it says
+	// it leaves; maxRepairText and maxRepairLabels what a step says: all of it fits
+	// into one record.
+	maxRepairs      = 32
+	maxRepairSteps  = 64
+	maxRepairStep   = 4096
+	maxRepairLeft   = 100
+	maxRepairText   = 500
+	maxRepairLabels = 8
+	// maxOperatorCalls bounds the calls of the operator API without an answer.
+	maxOperatorCalls = 4
+
 	// maxRounds bounds how often one step looks at slots and clusters in turn;
 	// three rounds settle everything that is known to happen.
 	maxRounds = 20

@@ -50,6 +50,7 @@ func (c *Core) offersReceived(offers []mesos.Offer) {
 	c.settleWanting()
 	for _, b := range batches {
 		c.releaseIn(b)
+		c.freeIn(b)
 	}
 	c.place(batches)
 	c.answer(batches)

@@ -39,6 +39,10 @@ func (c *Core) operationUpdated(st mesos.OperationStatus) {
 		c.why("operation %q is not one of ours", id)
 		return
 	}
+	if r, step := c.stepOf(id[:i]); r != nil {
+		c.stepUpdated(r, step, id, st)
+		return
+	}
 	s, _ := c.taskSlot(id[:i])
 	if s == nil || s.Bind == nil {
 		c.why("operation %s ended as %s, but its slot is not known any more", id, st.State)

@@ -58,6 +58,7 @@ func (c *Core) subscribed(e Subscribed) {
 	for _, id := range slices.Sorted(maps.Keys(c.slots)) {
 		c.askOperations(c.slots[id])
 	}
+	c.askRepairs()
 }
 
 func (c *Core) disconnected(e Disconnected) {

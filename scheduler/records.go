@@ -93,7 +93,25 @@ func checkApplicationRecord(key state.Key, a *state.Application) error {
 	return nil
 }
 
+// checkRepair finds plans that no core ever made.
+func checkRepair(key state.Key, r *state.Repair) error {
+	if len(r.Steps) > maxRepairSteps || r.Retention < 0 {
+		return fmt.Errorf("%s: %w: it has %d steps and a retention of %s", key, state.ErrDamaged, len(r.Steps), r.Retention)
+	}
+	for i := range r.Steps {
+		st := &r.Steps[i]
+		open := st.State == state.StepKept || st.State == state.StepReady || st.State == state.StepSent
+		if !slices.Contains(stepActions, st.Action) || !slices.Contains(stepStates, st.State) || open && r.Approved == nil {
+			return fmt.Errorf("%s: %w: its step %d is to %q and %q, approved: %t", key, state.ErrDamaged, i+1, st.Action, st.State, r.Approved != nil)
+		}
+	}
+	return nil
+}
+
 var (
+	stepActions = []state.RepairAction{state.RepairUnreserve, state.RepairDestroy, state.RepairOrder, state.RepairRecreate, state.RepairReserve}
+	stepStates  = []state.RepairState{state.StepPlanned, state.StepKept, state.StepReady, state.StepSent, state.StepDone, state.StepSkipped, state.StepFailed, state.StepCancelled}
+
 	wants      = []state.Want{state.WantRun, state.WantRetain, state.WantDestroy, state.WantNothing}
 	taskStates = []state.TaskState{state.TaskStaging, state.TaskStarting, state.TaskRunning, state.TaskUnreachable, state.TaskEnded}
 	knowns     = []state.Known{state.KnownNo, state.KnownYes, state.KnownUnsure}
@@ -120,6 +138,8 @@ type Restoration struct {
 	TakenBack []string
 	// KillsTakenBack are the unknown tasks whose order to kill was, sorted.
 	KillsTakenBack []string
+	// RepairsTakenBack are the approved repairs of which steps were, sorted.
+	RepairsTakenBack []string
 }
 
 // restoreGap is how far a restore raises the counters of lives at least. A gap this
@@ -138,7 +158,8 @@ const restoreGap = 1_000_000
 //     stands: it cannot have been taken back since.
 //   - Orders to destroy a volume are taken back unless DESTROY was sent already:
 //     their user may have taken them back since. So are orders to kill unknown
-//     tasks: which tasks are unknown is another question now.
+//     tasks: which tasks are unknown is another question now. And so are the open
+//     steps of repairs, whose targets were judged by what is forgotten.
 //
 // Kinds that the core does not know are passed on as they are.
 func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
@@ -179,6 +200,16 @@ func Restored(records map[state.Key][]byte, floor int64) (Restoration, error) {
 			}
 			out.Records[w.Key] = w.Value
 		}
+		if key.Kind() == state.KindRepair {
+			w, taken, err := restoredRepair(key, records[key])
+			if err != nil {
+				return Restoration{}, err
+			}
+			out.Records[w.Key] = w.Value
+			if taken {
+				out.RepairsTakenBack = append(out.RepairsTakenBack, key.Name())
+			}
+		}
 		if key.Kind() != state.KindSlot {
 			continue
 		}
@@ -218,4 +249,24 @@ func restoredApplication(key state.Key, raw []byte) (state.Write, error) {
 	a.Contexts += restoreGap
 	a.BoundsRevision += restoreGap
 	return applicationRecord.Encode(key.Name(), a)
+}
+
+// restoredRepair takes the open steps of a repair back; taken tells whether there
+// were any that a person had approved.
+func restoredRepair(key state.Key, raw []byte) (w state.Write, taken bool, err error) {
+	r, err := repairRecord.Decode(key, raw)
+	if err != nil {
+		return state.Write{}, false, err
+	}
+	for i := range r.Steps {
+		st := &r.Steps[i]
+		if st.State.Ended() {
+			continue
+		}
+		st.State, st.Message = state.StepCancelled, "taken back: a backup was restored"
+		st.DestroyOp, st.UnreserveOp, st.Call = "", "", ""
+		taken = taken || r.Approved != nil
+	}
+	w, err = repairRecord.Encode(key.Name(), r)
+	return w, taken, err
 }

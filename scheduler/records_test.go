@@ -202,6 +202,51 @@ func TestRestoredTakesOrdersToKillBack(t *testing.T) {
 	}
 }
 
+func TestRestoredTakesOpenStepsOfRepairsBack(t *testing.T) {
+	records := someRecords(t)
+	step := func(st state.RepairState) state.RepairStep {
+		return state.RepairStep{Action: state.RepairDestroy, Finding: "f", State: st, DestroyOp: "op", Message: "before"}
+	}
+	for id, r := range map[string]state.Repair{
+		"repair-3": {Approved: &state.Order{User: "mia"}, Steps: []state.RepairStep{step(state.StepKept), step(state.StepSent), step(state.StepDone)}},
+		"repair-4": {Steps: []state.RepairStep{step(state.StepPlanned)}},
+		"repair-5": {Approved: &state.Order{User: "mia"}, Steps: []state.RepairStep{step(state.StepDone)}},
+	} {
+		r.ID = id
+		w, err := repairRecord.Encode(id, r)
+		put(t, records, w, err)
+	}
+	w, err := findingsRecord.Encode(findingsName, state.Findings{Findings: []state.Finding{{ID: "f", AgentID: "S0"}}})
+	put(t, records, w, err)
+	require.NoError(t, CheckRecords(records))
+	out, err := Restored(records, 99)
+	require.NoError(t, err)
+	assert.Equal(t, []string{"repair-3"}, out.RepairsTakenBack)
+	states := map[string][]state.RepairState{}
+	for _, id := range []string{"repair-3", "repair-4", "repair-5"} {
+		key := state.Key("repairs/" + id)
+		r, err := repairRecord.Decode(key, out.Records[key])
+		require.NoError(t, err)
+		for _, st := range r.Steps {
+			states[id] = append(states[id], st.State)
+		}
+	}
+	assert.Equal(t, map[string][]state.RepairState{
+		"repair-3": {state.StepCancelled, state.StepCancelled, state.StepDone},
+		"repair-4": {state.StepCancelled}, "repair-5": {state.StepDone},
+	}, states)
+	// A core goes on from there: what has no open step has ended.
+	c, err := New(benchConfig(), out.Records)
+	require.NoError(t, err)
+	c.Step(benchEpoch, TimerFired{})
+	for _, r := range c.Repairs().Repairs {
+		assert.NotNil(t, r.EndedAt, r.ID)
+	}
+	// A record under another one's name would be doubled by its next write.
+	records["repairs/repair-9"] = records["repairs/repair-3"]
+	require.ErrorIs(t, CheckRecords(records), state.ErrDamaged)
+}
+
 func TestRestoredRefusesWhatItCannotRead(t *testing.T) {
 	for _, key := range []state.Key{"framework/berth", "slots/a.1"} {
 		_, err := Restored(map[state.Key][]byte{key: []byte("{")}, 1)

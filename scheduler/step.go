@@ -57,6 +57,14 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 		c.taskKillWithdrawn(e)
 	case WitnessAsked:
 		c.witnessAsked(e)
+	case RepairAsked:
+		c.repairAsked(e)
+	case RepairApproved:
+		c.repairApproved(e)
+	case RepairCancelled:
+		c.repairCancelled(e)
+	case OperatorAnswered:
+		c.operatorAnswered(e)
 	default:
 		if !c.sparkEvent(ev) {
 			c.why("event %T is not known to this core and was ignored", ev)
@@ -72,6 +80,7 @@ func (c *Core) begin(now time.Time) {
 	clear(c.changedOwners)
 	clear(c.changedApps)
 	clear(c.changedKills)
+	clear(c.changedRepairs)
 	clear(c.removed)
 	c.frameworkDirty, c.findingsDirty = false, false
 	c.wake = time.Time{}
@@ -89,6 +98,8 @@ func (c *Core) settle() Decision {
 			c.lookApps[name] = true
 		} else if id, ok := strings.CutPrefix(key, taskKey); ok && c.unknown[id] != nil {
 			c.settleKill(c.unknown[id])
+		} else if id, ok := strings.CutPrefix(key, repairKey); ok && c.repairs[id] != nil {
+			c.lookRepairs[id] = true
 		}
 	}
 	// Clusters make and retire slots, and slots that change may change their
@@ -103,6 +114,7 @@ func (c *Core) settle() Decision {
 		c.settleApplications()
 		c.settleSlotsOf(c.look)
 	}
+	c.settleRepairs()
 	c.flushNotices()
 	c.settleReconciliation()
 	c.settleReturned()
@@ -195,6 +207,13 @@ func (c *Core) encode() error {
 	}
 	if err := c.encodeKills(); err != nil {
 		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(c.changedRepairs)) {
+		w, err := repairRecord.Encode(id, *c.repairs[id])
+		if err != nil {
+			return err
+		}
+		c.out.Writes = append(c.out.Writes, w)
 	}
 	if c.findingsDirty {
 		w, err := c.encodeFindings()

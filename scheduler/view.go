@@ -276,6 +276,8 @@ type Stats struct {
 	Unanswered                       int // tasks that reconciliation waits for
 	// Findings are the ledger's, by class.
 	Findings map[string]int
+	// RepairSteps are those of repairs that are under way, by state.
+	RepairSteps map[string]int `json:",omitempty"`
 	// WitnessAt is when the agents were last asked for; zero: not yet.
 	WitnessAt     time.Time `json:",omitzero"`
 	SlotStates    map[string]int
@@ -297,6 +299,16 @@ func (c *Core) Stats() Stats {
 	for _, f := range c.findings {
 		if f.current {
 			st.Findings[string(f.entry.Class)]++
+		}
+	}
+	for _, r := range c.repairs {
+		for i := range r.Steps {
+			if active(r) {
+				if st.RepairSteps == nil {
+					st.RepairSteps = map[string]int{}
+				}
+				st.RepairSteps[string(r.Steps[i].State)]++
+			}
 		}
 	}
 	st.UnknownLabels = st.Findings[string(volumes.ClassOrphan)]

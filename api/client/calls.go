@@ -73,8 +73,7 @@ func (c *Client) PutCluster(ctx context.Context, name string, doc []byte, conten
 func (c *Client) DeleteCluster(ctx context.Context, name string, retention *time.Duration, message string) (v1.Accepted, error) {
 	query := withMessage(url.Values{"confirm": {name}}, message)
 	if retention != nil {
-		seconds := (*retention + time.Second - 1) / time.Second
-		query.Set("retention", fmt.Sprintf("%ds", seconds))
+		query.Set("retention", seconds(*retention))
 	}
 	var out v1.Accepted
 	err := c.call(ctx, http.MethodDelete, clusterPath(name, ""), query, nil, "", &out)
@@ -179,6 +178,71 @@ func (c *Client) KeepUnknownTask(ctx context.Context, taskID, message string) (v
 	var out v1.Accepted
 	err := c.call(ctx, http.MethodPost, pathUnknown+"/"+url.PathEscape(taskID)+"/keep", query, nil, "", &out)
 	return out, err
+}
+
+// RepairOptions accompany the plan of a repair.
+type RepairOptions struct {
+	// Findings to repair; none: orphans and what is missing.
+	Findings []string
+	// Retained: also kept volumes of deleted clusters whose retention is over.
+	Retained bool
+	// Retention of orphaned volumes after the approval; nil: the scheduler's default.
+	Retention *time.Duration
+	Message   string
+}
+
+const repairsPath = "/v1/volumes/repairs"
+
+// PlanRepair has a plan made and recorded; its id is the answer's Name.
+func (c *Client) PlanRepair(ctx context.Context, o RepairOptions) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, o.Message)
+	if len(o.Findings) > 0 {
+		query.Set("findings", strings.Join(o.Findings, ","))
+	}
+	if o.Retained {
+		query.Set("retained", "true")
+	}
+	if o.Retention != nil {
+		query.Set("retention", seconds(*o.Retention))
+	}
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, repairsPath, query, nil, "", &out)
+	return out, err
+}
+
+// Repairs lists the repairs on record.
+func (c *Client) Repairs(ctx context.Context) (v1.RepairList, error) {
+	return get[v1.RepairList](ctx, c, repairsPath)
+}
+
+// Repair reads one repair.
+func (c *Client) Repair(ctx context.Context, id string) (v1.RepairView, error) {
+	return get[v1.RepairView](ctx, c, repairsPath+"/"+url.PathEscape(id))
+}
+
+// ApproveRepair starts exactly the plan that has this fingerprint.
+func (c *Client) ApproveRepair(ctx context.Context, id, fingerprint, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{"fingerprint": {fingerprint}}, message)
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, repairsPath+"/"+url.PathEscape(id)+"/approve", query, nil, "", &out)
+	return out, err
+}
+
+// CancelRepair takes one step of a repair back, or, with step 0, all that has not
+// begun.
+func (c *Client) CancelRepair(ctx context.Context, id string, step int, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, message)
+	if step > 0 {
+		query.Set("step", strconv.Itoa(step))
+	}
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, repairsPath+"/"+url.PathEscape(id)+"/cancel", query, nil, "", &out)
+	return out, err
+}
+
+// seconds writes a time span, rounded up.
+func seconds(d time.Duration) string {
+	return fmt.Sprintf("%ds", (d+time.Second-1)/time.Second)
 }
 
 // Readiness reads what the Berth at the client's address waits for. A Berth

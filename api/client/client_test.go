@@ -96,6 +96,20 @@ func TestEveryCall(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, volumes.Volumes, 1)
 	require.Equal(t, map[string]int{"owned": 1, "retained": 1}, volumes.Summary)
+	repairs, err := c.Repairs(ctx)
+	require.NoError(t, err)
+	require.Empty(t, repairs.Repairs)
+	fake.Findings = true
+	wait := 36 * time.Hour
+	planned, err := c.PlanRepair(ctx, client.RepairOptions{Findings: []string{"0123456789ab", "ba9876543210"}, Retained: true, Retention: &wait, Message: "space"})
+	require.NoError(t, err)
+	repair, err := c.Repair(ctx, planned.Name)
+	require.NoError(t, err)
+	require.Equal(t, "36h", repair.Retention)
+	_, err = c.ApproveRepair(ctx, planned.Name, repair.Fingerprint, "seen")
+	require.NoError(t, err)
+	_, err = c.CancelRepair(ctx, planned.Name, 2, "no")
+	require.NoError(t, err)
 	keep := 90*time.Second + time.Nanosecond
 	_, err = c.DestroyVolume(ctx, "logs-es-0-v1", "old")
 	require.NoError(t, err)
@@ -118,6 +132,9 @@ func TestEveryCall(t *testing.T) {
 	require.Equal(t, []apitest.Call{
 		{Method: "PutCluster", Name: "logs", Options: server.PutOptions{IfGeneration: &zero, Message: "why, & how?", User: "anonymous"}},
 		{Method: "PutCluster", Name: "logs", Options: server.PutOptions{DryRun: true, User: "anonymous"}},
+		{Method: "PlanRepair", Options: server.RepairOptions{Findings: []string{"0123456789ab", "ba9876543210"}, Retained: true, Retention: &wait, Message: "space", User: "anonymous"}},
+		{Method: "ApproveRepair", Name: "repair-7", Options: server.ApprovalOptions{Fingerprint: "00112233aabbccdd", Message: "seen", User: "anonymous"}},
+		{Method: "CancelRepair", Name: "repair-7", Options: server.CancelOptions{Step: 2, Message: "no", User: "anonymous"}},
 		{Method: "DestroyVolume", Name: "logs-es-0-v1", Options: server.VolumeOptions{Confirm: "logs-es-0-v1", Message: "old", User: "anonymous"}},
 		{Method: "RestoreVolume", Name: "logs-es-0-v1", Options: server.VolumeOptions{Message: "no", User: "anonymous"}},
 		{Method: "KillUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Confirm: apitest.UnknownTaskID, Message: "moved", User: "anonymous"}},

@@ -50,6 +50,7 @@ func TestScopes(t *testing.T) {
 		o.Auth, o.Logger = tokens, zap.New(core)
 		o.Metrics = http.NotFoundHandler()
 	})
+	h.fake.Findings = true
 	h.fake.Files = map[[3]string][]byte{{"t", "k", "f"}: []byte("x")}
 	bearer := func(token string) []string { return []string{"Authorization", "Bearer " + token} }
 
@@ -67,6 +68,9 @@ func TestScopes(t *testing.T) {
 		if strings.HasSuffix(path, "/events") {
 			url += "?follow=false"
 		}
+		if strings.HasSuffix(path, "/approve") {
+			url += "?fingerprint=none"
+		}
 		anonymous := h.do(method, url, body)
 		if public {
 			assert.Equal(t, 200, anonymous.status, pattern)
@@ -81,12 +85,12 @@ func TestScopes(t *testing.T) {
 		} else {
 			h.problem(reading, 403, v1.CodeForbidden)
 		}
-		assert.Contains(t, []int{200, 202, 404}, h.do(method, url, body, bearer(operator)...).status, pattern)
+		assert.Contains(t, []int{200, 201, 202, 404}, h.do(method, url, body, bearer(operator)...).status, pattern)
 	}
 	for _, call := range h.fake.Calls() {
 		assert.Contains(t, fmt.Sprintf("%+v", call.Options), "User:ci", "only the operator got through, and is named")
 	}
-	require.Len(t, h.fake.Calls(), 10)
+	require.Len(t, h.fake.Calls(), 13)
 
 	for _, header := range []string{"bearer " + readonly, "BEARER  " + readonly} {
 		require.Equal(t, 200, h.do("GET", "/v1/agents", "", "Authorization", header).status, "schemes have no case")

@@ -169,15 +169,8 @@ func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
 	if o.Message, err = message(r); err != nil {
 		return err
 	}
-	if query := r.URL.Query(); query.Has("retention") {
-		d, err := v1.ParseDuration(query.Get("retention"))
-		if err != nil {
-			return wrongParameter("?retention", err.Error())
-		}
-		if d > maxRetention {
-			return wrongParameter("?retention", "must be at most 3650d")
-		}
-		o.Retention = &d
+	if o.Retention, err = retentionParameter(r); err != nil {
+		return err
 	}
 	accepted, err := s.opts.Commands.DeleteCluster(r.Context(), name, o)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,9 @@ func TestStatesAreExplained(t *testing.T) {
 	}
 	reference, err := os.ReadFile(docs + "/spec.md")
 	require.NoError(t, err)
+	for _, word := range slices.Concat(v1.RepairStates, v1.RepairStepStates, v1.RepairActions) {
+		assert.Contains(t, string(reference), "`"+word+"`")
+	}
 	for _, phase := range v1.ClusterPhases {
 		assert.Contains(t, string(reference), "`"+phase+"`:")
 	}

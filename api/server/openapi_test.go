@@ -88,6 +88,9 @@ func TestDocumentNamesTheSameWords(t *testing.T) {
 	assert.ElementsMatch(t, v1.ClusterPhases, words("ClusterStatus", "phase"))
 	assert.ElementsMatch(t, v1.NodeStates, words("NodeView", "state"))
 	assert.ElementsMatch(t, v1.VolumeClasses, words("VolumeView", "class"))
+	assert.ElementsMatch(t, v1.RepairStates, words("RepairView", "state"))
+	assert.ElementsMatch(t, v1.RepairStepStates, words("RepairStepView", "state"))
+	assert.ElementsMatch(t, v1.RepairActions, words("RepairStepView", "action"))
 }
 
 // check sends a request and validates it, and what is answered, against the
@@ -161,6 +164,23 @@ func TestAnswersFollowTheDocument(t *testing.T) {
 	ok(202, "DELETE", "/v1/tasks/unknown/"+apitest.UnknownTaskID+"?confirm="+apitest.UnknownTaskID, "")
 	ok(202, "POST", "/v1/tasks/unknown/"+apitest.UnknownTaskID+"/keep", "")
 	ok(404, "POST", "/v1/tasks/unknown/none/keep", "")
+	ok(200, "GET", "/v1/volumes?class=orphan,foreign&cluster=logs&fresh=true", "")
+	ok(200, "GET", "/v1/volumes/repairs", "")
+	ok(409, "POST", "/v1/volumes/repairs", "")
+	h.fake.Findings = true
+	ok(200, "GET", "/v1/volumes", "")
+	ok(404, "POST", "/v1/volumes/repairs?findings=nothing", "")
+	ok(201, "POST", "/v1/volumes/repairs?findings=0123456789ab&retained=true&retention=36h&message=space", "")
+	ok(200, "GET", "/v1/volumes/repairs", "")
+	ok(200, "GET", "/v1/volumes/repairs/repair-7", "")
+	ok(404, "GET", "/v1/volumes/repairs/repair-8", "")
+	ok(409, "POST", "/v1/volumes/repairs/repair-7/approve?fingerprint=0", "")
+	ok(400, "POST", "/v1/volumes/repairs/repair-7/approve", "")
+	ok(202, "POST", "/v1/volumes/repairs/repair-7/approve?fingerprint=00112233aabbccdd", "")
+	ok(200, "GET", "/v1/volumes/repairs/repair-7", "")
+	ok(202, "POST", "/v1/volumes/repairs/repair-7/cancel?step=2", "")
+	ok(202, "POST", "/v1/volumes/repairs/repair-7/cancel", "")
+	ok(404, "POST", "/v1/volumes/repairs/repair-8/cancel", "")
 	ok(410, "GET", "/v1/events?after=7", "")
 	ok(400, "GET", "/v1/events", "", "Last-Event-ID", "x")
 	ok(200, "GET", "/v1/artifacts/task/secret/berth-executor", "")
@@ -208,6 +228,9 @@ func TestFollowerRedirectFollowsTheDocument(t *testing.T) {
 			body := example(method, path, "logs")
 			if slices.Contains(facts.Query, "confirm") {
 				path += "?confirm=logs"
+			}
+			if strings.HasSuffix(path, "/approve") {
+				path += "?fingerprint=0"
 			}
 			check(t, router, h, 307, method, path, body)
 		}

@@ -2,11 +2,8 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -18,73 +15,6 @@ func (s *Server) listAgents(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.writeJSON(w, http.StatusOK, v1.AgentList{Agents: list})
-}
-
-func (s *Server) listVolumes(w http.ResponseWriter, r *http.Request) error {
-	q := VolumeQuery{Cluster: r.URL.Query().Get("cluster")}
-	var err error
-	if q.Classes, err = listParameter(r, "class"); err != nil {
-		return err
-	}
-	for _, class := range q.Classes {
-		if !slices.Contains(v1.VolumeClasses, class) {
-			return wrongParameter("?class", fmt.Sprintf("%q is no class; the classes are %s", short(class), strings.Join(v1.VolumeClasses, ", ")))
-		}
-	}
-	if q.Fresh, err = boolParameter(r, "fresh", false); err != nil {
-		return err
-	}
-	list, err := s.opts.Queries.Volumes(r.Context(), q)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusOK, list)
-}
-
-// maxListed bounds how many values one parameter lists.
-const maxListed = 200
-
-// listParameter reads values that commas separate; an empty one is refused.
-func listParameter(r *http.Request, name string) ([]string, error) {
-	query := r.URL.Query()
-	if !query.Has(name) {
-		return nil, nil
-	}
-	values := strings.Split(query.Get(name), ",")
-	if len(values) > maxListed || slices.Contains(values, "") {
-		return nil, wrongParameter("?"+name, fmt.Sprintf("must list 1 to %d values, with commas and without blanks between them", maxListed))
-	}
-	return values, nil
-}
-
-func (s *Server) destroyVolume(w http.ResponseWriter, r *http.Request) error {
-	id := r.PathValue("id")
-	if err := confirmed(r, "volume", id); err != nil {
-		return err
-	}
-	o := VolumeOptions{Confirm: id, User: infoOf(r).user}
-	var err error
-	if o.Message, err = message(r); err != nil {
-		return err
-	}
-	accepted, err := s.opts.Commands.DestroyVolume(r.Context(), id, o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
-}
-
-func (s *Server) restoreVolume(w http.ResponseWriter, r *http.Request) error {
-	o := VolumeOptions{User: infoOf(r).user}
-	var err error
-	if o.Message, err = message(r); err != nil {
-		return err
-	}
-	accepted, err := s.opts.Commands.RestoreVolume(r.Context(), r.PathValue("id"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
 }
 
 // getArtifact serves a file to an agent's fetcher. Only the task's token opens

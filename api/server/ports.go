@@ -61,6 +61,35 @@ type VolumeQuery struct {
 	Fresh bool
 }
 
+// RepairOptions accompany the plan of a repair.
+type RepairOptions struct {
+	// Findings that the caller named; none: orphans and what is missing.
+	Findings []string
+	// Retained: also kept volumes of deleted clusters whose retention is over.
+	Retained bool
+	// Retention is how long orphaned volumes are kept after the approval; nil: the
+	// scheduler's default.
+	Retention *time.Duration
+	Message   string
+	User      string
+}
+
+// ApprovalOptions accompany the approval of a repair.
+type ApprovalOptions struct {
+	// Fingerprint of the plan that the caller has seen: anything else is refused.
+	Fingerprint string
+	Message     string
+	User        string
+}
+
+// CancelOptions accompany the withdrawal of a repair.
+type CancelOptions struct {
+	// Step is the number of one step, from 1; 0: all that has not begun.
+	Step    int
+	Message string
+	User    string
+}
+
 // Commands change things. An error that is (or wraps) a *v1.Problem is answered
 // as it is; any other is logged and answered as an internal problem. When ctx
 // ends first the caller is told that the change may or may not have happened,
@@ -74,6 +103,12 @@ type Commands interface {
 	// time; until then RestoreVolume takes it back.
 	DestroyVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)
 	RestoreVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)
+	// PlanRepair makes and records a plan and changes nothing else; its id is the
+	// answer's Name. ApproveRepair starts exactly that plan; CancelRepair takes
+	// back what of it has not begun.
+	PlanRepair(ctx context.Context, o RepairOptions) (v1.Accepted, error)
+	ApproveRepair(ctx context.Context, id string, o ApprovalOptions) (v1.Accepted, error)
+	CancelRepair(ctx context.Context, id string, o CancelOptions) (v1.Accepted, error)
 	// KillUnknownTask records an order to kill a task that no record explains;
 	// KeepUnknownTask takes it back.
 	KillUnknownTask(ctx context.Context, taskID string, o TaskOptions) (v1.Accepted, error)
@@ -91,6 +126,8 @@ type Queries interface {
 	Endpoints(ctx context.Context, name string) (v1.Endpoints, error)
 	Agents(ctx context.Context) ([]v1.AgentView, error)
 	Volumes(ctx context.Context, q VolumeQuery) (v1.VolumeList, error)
+	Repairs(ctx context.Context) (v1.RepairList, error)
+	Repair(ctx context.Context, id string) (v1.RepairView, error)
 	UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error)
 	// Readiness never waits: it is asked by probes.
 	Readiness(ctx context.Context) v1.Readiness

@@ -44,7 +44,7 @@ type route struct {
 }
 
 func (s *Server) routes() []route {
-	const cluster = "/v1/clusters/{name}"
+	const cluster, repairs = "/v1/clusters/{name}", "/v1/volumes/repairs"
 	list := []route{
 		{method: "GET", path: "/v1/clusters", access: accessRead, handle: s.listClusters},
 		{method: "PUT", path: cluster, access: accessOperator, query: []string{"dryRun", "ifGeneration", "message"}, handle: s.putCluster},
@@ -59,6 +59,11 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/agents", access: accessRead, handle: s.listAgents},
 		{method: "GET", path: "/v1/volumes", access: accessRead, query: []string{"class", "cluster", "fresh"}, handle: s.listVolumes},
 		{method: "DELETE", path: "/v1/volumes/{id}", access: accessOperator, query: []string{"confirm", "message"}, handle: s.destroyVolume},
+		{method: "GET", path: repairs, access: accessRead, handle: s.listRepairs},
+		{method: "POST", path: repairs, access: accessOperator, query: []string{"findings", "retained", "retention", "message"}, handle: s.planRepair},
+		{method: "GET", path: repairs + "/{id}", access: accessRead, handle: s.getRepair},
+		{method: "POST", path: repairs + "/{id}/approve", access: accessOperator, query: []string{"fingerprint", "message"}, handle: s.approveRepair},
+		{method: "POST", path: repairs + "/{id}/cancel", access: accessOperator, query: []string{"step", "message"}, handle: s.cancelRepair},
 		{method: "POST", path: "/v1/volumes/{id}/restore", access: accessOperator, query: []string{"message"}, handle: s.restoreVolume},
 		{method: "GET", path: "/v1/tasks/unknown", access: accessRead, handle: s.listUnknownTasks},
 		{method: "DELETE", path: "/v1/tasks/unknown/{id}", access: accessOperator, query: []string{"confirm", "message"}, handle: s.killUnknownTask},

@@ -89,6 +89,20 @@ func ParseDuration(s string) (time.Duration, error) {
 	return 0, fmt.Errorf("%q is no time span: write a whole number and one of s, m, h, d, such as \"30s\" or \"7d\"", clip(s))
 }
 
+// FormatDuration writes a time span of whole seconds as ParseDuration reads it, with
+// the largest unit that leaves a whole number.
+func FormatDuration(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d != 0 && d%u.unit == 0 {
+			return strconv.FormatInt(int64(d/u.unit), 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+}
+
 // clip shortens text of the caller that an error quotes.
 func clip(s string) string {
 	const most = 60

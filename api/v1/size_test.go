@@ -52,6 +52,17 @@ func TestFormatSizeIsReadBack(t *testing.T) {
 	})
 }
 
+func TestFormatDuration(t *testing.T) {
+	for text, d := range map[string]time.Duration{
+		"0s": 0, "30s": 30 * time.Second, "90s": 90 * time.Second, "2m": 2 * time.Minute, "36h": 36 * time.Hour, "7d": 7 * 24 * time.Hour,
+	} {
+		require.Equal(t, text, FormatDuration(d))
+		back, err := ParseDuration(text)
+		require.NoError(t, err)
+		require.Equal(t, d, back)
+	}
+}
+
 func TestParseDuration(t *testing.T) {
 	for s, want := range map[string]time.Duration{"0s": 0, "30s": 30 * time.Second, "5m": 5 * time.Minute, "12h": 12 * time.Hour, "7d": 168 * time.Hour} {
 		got, err := ParseDuration(s)

@@ -204,6 +204,8 @@ type VolumeView struct {
 	SizeMiB   float64    `json:"sizeMiB"`
 	RetainTo  *time.Time `json:"retainTo,omitempty"`
 	DestroyAt *time.Time `json:"destroyAt,omitempty"`
+	// Repair is the approved repair that deals with it.
+	Repair string `json:"repair,omitempty"`
 }
 
 // Label is one label of a reservation; keys may repeat.

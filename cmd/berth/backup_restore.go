@@ -97,10 +97,13 @@ func (e *environment) restored(place string, r backup.Result) error {
 		for _, id := range r.TakenBack {
 			fmt.Fprintf(w, "  the order to destroy volume %s was taken back: give it again if it still holds\n", clean(id))
 		}
+		for _, id := range r.RepairsTakenBack {
+			fmt.Fprintf(w, "  what %s had not done was taken back: plan again if it is still needed\n", clean(id))
+		}
 		for _, id := range r.KillsTakenBack {
 			fmt.Fprintf(w, "  the order to kill task %s was taken back: give it again if it still holds\n", clean(id))
 		}
-		fmt.Fprintln(w, "Start Berth; then look at what it does not know: berth tasks unknown, and berth volumes list")
+		fmt.Fprintln(w, "Start Berth; then look at what it does not know: berth tasks unknown, and berth volumes audit")
 		return nil
 	})
 }

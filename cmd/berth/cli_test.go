@@ -103,6 +103,8 @@ func TestCommandLines(t *testing.T) {
 						c.fake.Silent = "the master's operator API did not answer within 20s"
 					}
 					return ""
+				case "calls": // calls: the commands that the scheduler was given
+					return fmt.Sprintf("%+v\n", c.fake.Calls())
 				case "berth": // the input's first line is the arguments, the rest the standard input
 					line, stdin, _ := strings.Cut(d.Input, "\n")
 					r := c.run(stdin, words(line)...)

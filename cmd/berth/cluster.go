@@ -184,18 +184,23 @@ The command asks for the cluster's name, unless --confirm gives it.`,
 // confirm demands the name of what is to be destroyed.
 func (e *environment) confirm(verb, kind, word, name, given string, flag bool) error {
 	if !flag {
-		fmt.Fprintf(e.err, "This %s the %s %q. Type its %s to go on: ", verb, kind, name, word)
-		line := make([]byte, 0, 256)
-		for one := make([]byte, 1); len(line) < cap(line); line = append(line, one[0]) {
-			// Byte by byte: what follows the line is not ours to read.
-			if n, err := e.in.Read(one); n == 0 || err != nil || one[0] == '\n' {
-				break
-			}
-		}
-		given = strings.TrimSpace(string(line))
+		given = e.typed(fmt.Sprintf("This %s the %s %q. Type its %s to go on: ", verb, kind, name, word))
 	}
 	if given != name {
 		return fmt.Errorf("%q is not the %s's %s %q: nothing was changed", given, kind, word, name)
 	}
 	return nil
+}
+
+// typed asks for one line.
+func (e *environment) typed(prompt string) string {
+	fmt.Fprint(e.err, prompt)
+	line := make([]byte, 0, 256)
+	for one := make([]byte, 1); len(line) < cap(line); line = append(line, one[0]) {
+		// Byte by byte: what follows the line is not ours to read.
+		if n, err := e.in.Read(one); n == 0 || err != nil || one[0] == '\n' {
+			break
+		}
+	}
+	return strings.TrimSpace(string(line))
 }

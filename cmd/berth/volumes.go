@@ -21,7 +21,7 @@ func newVolumesCommand(e *environment) *cobra.Command {
 		Use:     "volumes",
 		Aliases: []string{"volume"},
 		Short:   "List and audit volumes; destroy kept ones, or take that back",
-	}, newVolumesListCommand(e), newVolumesAuditCommand(e), newVolumesDestroyCommand(e), newVolumesRestoreCommand(e))
+	}, newVolumesListCommand(e), newVolumesAuditCommand(e), newRepairCommand(e), newVolumesDestroyCommand(e), newVolumesRestoreCommand(e))
 }
 
 func newVolumesListCommand(e *environment) *cobra.Command {
@@ -162,8 +162,17 @@ func (e *environment) printAudit(w io.Writer, list v1.VolumeList) error {
 		}
 		rows = append(rows, []string{v.Finding, v.Class, since, cmp.Or(v.Hostname, v.AgentID), v.Role, v.Principal, strings.Join(labels, ","),
 			v.Cluster, v.Node, held, oneLine(v.Message)})
+		if v.Repair != "" {
+			rows[len(rows)-1][10] += "; under " + v.Repair
+		}
 	}
-	return table(w, "FINDING CLASS SINCE HOST ROLE PRINCIPAL LABELS CLUSTER NODE HOLDS WHY", rows)
+	if err := table(w, "FINDING CLASS SINCE HOST ROLE PRINCIPAL LABELS CLUSTER NODE HOLDS WHY", rows); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(list.Volumes, func(v v1.VolumeView) bool { return v.Class != "unknown" && v.Repair == "" }) {
+		fmt.Fprintln(w, "\nNothing is changed by itself: see \"berth volumes repair plan\".")
+	}
+	return nil
 }
 
 // auditVerdict is the audit in one exit code.

@@ -81,6 +81,24 @@ func (f front) KeepUnknownTask(ctx context.Context, taskID string, o server.Task
 	})
 }
 
+func (f front) PlanRepair(ctx context.Context, o server.RepairOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.RepairAsked{Reply: id, Findings: o.Findings, Retained: o.Retained, Retention: o.Retention, User: o.User, Message: o.Message}
+	})
+}
+
+func (f front) ApproveRepair(ctx context.Context, repair string, o server.ApprovalOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.RepairApproved{Reply: id, ID: repair, Fingerprint: o.Fingerprint, User: o.User, Message: o.Message}
+	})
+}
+
+func (f front) CancelRepair(ctx context.Context, repair string, o server.CancelOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.RepairCancelled{Reply: id, ID: repair, Step: o.Step, User: o.User, Message: o.Message}
+	})
+}
+
 // read asks the core in its own goroutine.
 func read[T any](ctx context.Context, f front, q func(*scheduler.Core) (T, *v1.Problem)) (T, error) {
 	var out T
@@ -145,6 +163,14 @@ func (f front) Volumes(ctx context.Context, q server.VolumeQuery) (v1.VolumeList
 	}
 	filter := scheduler.VolumeFilter{Classes: q.Classes, Cluster: q.Cluster}
 	return read(ctx, f, always(func(c *scheduler.Core) v1.VolumeList { return c.Volumes(time.Now(), filter) }))
+}
+
+func (f front) Repairs(ctx context.Context) (v1.RepairList, error) {
+	return read(ctx, f, always((*scheduler.Core).Repairs))
+}
+
+func (f front) Repair(ctx context.Context, id string) (v1.RepairView, error) {
+	return read(ctx, f, func(c *scheduler.Core) (v1.RepairView, *v1.Problem) { return c.Repair(id) })
 }
 
 // askMaster waits until the ledger compares with a view that is asked for now.

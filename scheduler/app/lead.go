@@ -120,6 +120,14 @@ func (a *App) driver() (*mesos.Driver, error) {
 // agents adapts the driver's operator API to the core's view.
 type agents struct{ operator *mesos.Operator }
 
+// Operate frees what an approved repair names.
+func (a agents) Operate(ctx context.Context, call scheduler.OperatorCall) error {
+	if len(call.Destroy) > 0 {
+		return a.operator.DestroyVolumes(ctx, call.AgentID, call.Destroy)
+	}
+	return a.operator.UnreserveResources(ctx, call.AgentID, call.Unreserve)
+}
+
 func (a agents) Observe(ctx context.Context) ([]scheduler.AgentObservation, error) {
 	list, err := a.operator.GetAgents(ctx)
 	if err != nil {

@@ -75,12 +75,13 @@ var (
 	agentsDesc  = prometheus.NewDesc("berth_agents", "Mesos agents that Berth knows.", nil, nil)
 	unknownDesc = prometheus.NewDesc("berth_unknown", "What Mesos shows and no record explains: tasks, reservations.", []string{"what"}, nil)
 	ledgerDesc  = prometheus.NewDesc("berth_ledger", "Findings of the ledger, by class: missing, orphan, foreign.", []string{"class"}, nil)
+	repairDesc  = prometheus.NewDesc("berth_repair_steps", "Steps of repairs that are under way, by state.", []string{"state"}, nil)
 	witnessDesc = prometheus.NewDesc("berth_ledger_witness_age_seconds", "How long ago the master was asked for the view that the ledger compares with.", nil, nil)
 	silentDesc  = prometheus.NewDesc("berth_tasks_unanswered", "Tasks that have not answered reconciliation.", nil, nil)
 )
 
 func (s *stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{leaderDesc, nodesDesc, clusterDesc, wantingDesc, agentsDesc, unknownDesc, ledgerDesc, witnessDesc, silentDesc} {
+	for _, d := range []*prometheus.Desc{leaderDesc, nodesDesc, clusterDesc, wantingDesc, agentsDesc, unknownDesc, ledgerDesc, repairDesc, witnessDesc, silentDesc} {
 		ch <- d
 	}
 }
@@ -113,6 +114,9 @@ func (s *stateCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(unknownDesc, float64(st.UnknownLabels), "reservations")
 	for _, class := range []string{"missing", "orphan", "foreign"} {
 		gauge(ledgerDesc, float64(st.Findings[class]), class)
+	}
+	for state, n := range st.RepairSteps {
+		gauge(repairDesc, float64(n), state)
 	}
 	if !st.WitnessAt.IsZero() {
 		gauge(witnessDesc, time.Since(st.WitnessAt).Seconds())

@@ -16,8 +16,9 @@ import (
 	"github.com/mesos/mesos-go/api/v1/lib/master"
 )
 
-// Operator reads the leading master's operator API: the second witness for
-// reservations and volumes, which does not wait for offers (Mesos rule 55).
+// Operator speaks to the leading master's operator API: the second witness for
+// reservations and volumes, and a way to free them, which does not wait for offers
+// (Mesos rule 55).
 type Operator struct{ d *Driver }
 
 // Operator returns a client that asks the driver's master. With a list of URLs
@@ -111,6 +112,32 @@ func (o *Operator) Health(ctx context.Context) error {
 	return nil
 }
 
+// DestroyVolumes asks the master to destroy persistent volumes that no task uses; it
+// rescinds offers that hold them. Nil says that the master has taken the call, not
+// that the agent has done it (Mesos rule 6): ask for the agents again.
+//
+// Errors: ErrRejected (in use, not there, no such agent), ErrUnauthorized,
+// ErrUnavailable, after which it may or may not have happened.
+func (o *Operator) DestroyVolumes(ctx context.Context, agentID string, volumes []mesosv1.Resource) error {
+	return o.act(ctx, &master.Call{Type: master.Call_DESTROY_VOLUMES, DestroyVolumes: &master.Call_DestroyVolumes{
+		AgentID: mesosv1.AgentID{Value: agentID}, Volumes: volumes,
+	}})
+}
+
+// UnreserveResources asks the master to take the innermost dynamic reservation off
+// resources that no task uses and that hold no volume (Mesos rule 31). Errors are
+// as for DestroyVolumes.
+func (o *Operator) UnreserveResources(ctx context.Context, agentID string, resources []mesosv1.Resource) error {
+	return o.act(ctx, &master.Call{Type: master.Call_UNRESERVE_RESOURCES, UnreserveResources: &master.Call_UnreserveResources{
+		AgentID: mesosv1.AgentID{Value: agentID}, Resources: resources,
+	}})
+}
+
+func (o *Operator) act(ctx context.Context, call *master.Call) error {
+	_, err := o.send(ctx, call)
+	return err
+}
+
 // answerLimit of the operator API: one answer holds several times what one
 // event with all offers holds.
 const answerLimit = 4
@@ -118,8 +145,12 @@ const answerLimit = 4
 // call asks the master subscribed to, else each known one, and follows
 // redirects to the leader.
 func (o *Operator) call(ctx context.Context, what master.Call_Type) (*master.Response, error) {
-	d := o.d
-	body, err := encode(d.codec, &master.Call{Type: what})
+	return o.send(ctx, &master.Call{Type: what})
+}
+
+func (o *Operator) send(ctx context.Context, call *master.Call) (*master.Response, error) {
+	d, what := o.d, call.Type
+	body, err := encode(d.codec, call)
 	if err != nil {
 		return nil, err
 	}
@@ -160,6 +191,9 @@ func (o *Operator) ask(ctx context.Context, what master.Call_Type, r request) (*
 		case http.StatusOK:
 			answer := new(master.Response)
 			return answer, o.readAnswer(resp, what, answer)
+		case http.StatusAccepted: // to a call that only acts
+			text(resp)
+			return new(master.Response), nil
 		case http.StatusTemporaryRedirect:
 			text(resp)
 			if r.base, err = redirect(r.base, resp); err != nil {

@@ -170,6 +170,59 @@ func TestOperatorErrors(t *testing.T) {
 	}
 }
 
+// Freeing resources: what is asked, and what the master's answers mean.
+func TestOperatorFrees(t *testing.T) {
+	disk := mesosv1.Resource{
+		Name: "disk", Type: mesosv1.SCALAR.Enum(), Scalar: &mesosv1.Value_Scalar{Value: 3},
+		Reservations: []mesosv1.Resource_ReservationInfo{{Type: mesosv1.Resource_ReservationInfo_DYNAMIC.Enum(), Role: ptr("data"), Principal: ptr("berth")}},
+		Disk:         &mesosv1.Resource_DiskInfo{Persistence: &mesosv1.Resource_DiskInfo_Persistence{ID: "v"}},
+	}
+	for name, tc := range map[string]struct {
+		status int
+		text   string
+		want   error
+	}{
+		"taken":       {http.StatusAccepted, "", nil},
+		"in use":      {http.StatusConflict, "the resources are in use", ErrRejected},
+		"no agent":    {http.StatusBadRequest, "No agent found with specified ID", ErrRejected},
+		"not allowed": {http.StatusForbidden, "", ErrUnauthorized},
+		"recovering":  {http.StatusServiceUnavailable, "", ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := newNetwork()
+				var got master.Call
+				n.master(t, "m:5050").onOperator = func(w http.ResponseWriter, r *http.Request) {
+					raw, err := io.ReadAll(r.Body)
+					assert.NoError(t, err)
+					got = master.Call{}
+					assert.NoError(t, decode(codecs.ByMediaType[encoding.MediaType(r.Header.Get("Content-Type"))], raw, &got))
+					if tc.status != http.StatusAccepted {
+						http.Error(w, tc.text, tc.status)
+						return
+					}
+					w.WriteHeader(tc.status)
+				}
+				d, _ := testDriver(t, n, "m:5050", nil)
+				err := d.Operator().DestroyVolumes(t.Context(), "S1", []mesosv1.Resource{disk})
+				require.ErrorIs(t, err, tc.want)
+				if tc.want != nil {
+					require.ErrorContains(t, err, tc.text)
+				}
+				assert.Equal(t, master.Call{Type: master.Call_DESTROY_VOLUMES, DestroyVolumes: &master.Call_DestroyVolumes{
+					AgentID: mesosv1.AgentID{Value: "S1"}, Volumes: []mesosv1.Resource{disk},
+				}}, got)
+				bare := disk
+				bare.Disk = nil
+				require.ErrorIs(t, d.Operator().UnreserveResources(t.Context(), "S1", []mesosv1.Resource{bare}), tc.want)
+				assert.Equal(t, master.Call{Type: master.Call_UNRESERVE_RESOURCES, UnreserveResources: &master.Call_UnreserveResources{
+					AgentID: mesosv1.AgentID{Value: "S1"}, Resources: []mesosv1.Resource{bare},
+				}}, got)
+			})
+		})
+	}
+}
+
 func TestPIDAddress(t *testing.T) {
 	ip, port, ok := pidAddress("slave(1)@[fd00::1]:5051")
 	assert.Equal(t, "fd00::1 5051 true", fmt.Sprint(ip, " ", port, " ", ok))

@@ -148,6 +148,13 @@ func (r *Runner) release(ctx context.Context, d decided) {
 			r.askAgents(ctx)
 		}()
 	}
+	for _, call := range d.Operate {
+		r.work.Add(1)
+		go func() { // the core bounds how many are without an answer
+			defer r.work.Done()
+			r.operate(ctx, call)
+		}()
+	}
 	for _, reply := range d.Replies {
 		r.mu.Lock()
 		answer := r.replies[reply.ID]
@@ -198,6 +205,24 @@ func (r *Runner) askAgents(ctx context.Context) {
 		return
 	}
 	_ = r.Post(ctx, scheduler.AgentsObserved{AskedAt: asked, Agents: agents})
+}
+
+// operateTimeout is how long a call of the operator API may take: less than what the
+// core waits before it takes the answer for lost.
+const operateTimeout = 20 * time.Second
+
+func (r *Runner) operate(ctx context.Context, call scheduler.OperatorCall) {
+	wait, cancel := context.WithTimeout(ctx, operateTimeout)
+	defer cancel()
+	ev := scheduler.OperatorAnswered{ID: call.ID}
+	if err := r.o.Agents.Operate(wait, call); err != nil {
+		ev.Err = err.Error()
+	}
+	r.o.Log.Info("asked the master's operator API to free resources", zap.String("call", call.ID), zap.String("agent", call.AgentID),
+		zap.Int("volumes", len(call.Destroy)), zap.Int("resources", len(call.Unreserve)), zap.String("error", ev.Err))
+	if ctx.Err() == nil {
+		_ = r.Post(ctx, ev) // fails only when the runner stops
+	}
 }
 
 func name(ev scheduler.Event) string { return fmt.Sprintf("%T", ev) }

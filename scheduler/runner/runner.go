@@ -56,6 +56,9 @@ type Elastic interface {
 // Agents asks the master's operator API.
 type Agents interface {
 	Observe(ctx context.Context) ([]scheduler.AgentObservation, error)
+	// Operate carries out one call. An error says that it was refused, or that
+	// nobody knows; no error that the master took it, not that it is done.
+	Operate(ctx context.Context, call scheduler.OperatorCall) error
 }
 
 // Publisher takes events for the users' stream.

@@ -32,11 +32,13 @@ type outside struct {
 	mem   *memstore.Memory
 	lease state.Lease
 
-	mu      sync.Mutex
-	left    []string // calls and events, in the order in which they left
-	onCall  func(*sched.Call) error
-	leaves  chan string
-	commits chan error // of each try
+	mu        sync.Mutex
+	left      []string // calls and events, in the order in which they left
+	onCall    func(*sched.Call) error
+	agents    []scheduler.AgentObservation
+	onOperate func(scheduler.OperatorCall)
+	leaves    chan string
+	commits   chan error // of each try
 }
 
 func (o *outside) note(what string) {
@@ -73,7 +75,17 @@ func (o *outside) Do(context.Context, observe.Request) (observe.Observation, err
 	return observe.Observation{}, errors.New("no cluster runs here")
 }
 
-func (o *outside) Observe(context.Context) ([]scheduler.AgentObservation, error) { return nil, nil }
+func (o *outside) Observe(context.Context) ([]scheduler.AgentObservation, error) {
+	return o.agents, nil
+}
+
+func (o *outside) Operate(_ context.Context, call scheduler.OperatorCall) error {
+	if o.onOperate != nil {
+		o.onOperate(call)
+	}
+	o.note("operate " + call.ID)
+	return nil
+}
 
 // running is a runner under way.
 type running struct {

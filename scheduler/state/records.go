@@ -220,12 +220,14 @@ const (
 	KindApplication = "applications"
 	KindKill        = "kills"
 	KindFindings    = "ledger"
+	KindRepair      = "repairs"
 )
 
 // The schemas of the records.
 var (
 	Frameworks     = Kind[Framework]{Name: KindFramework, Version: 1}
 	Clusters       = Kind[Cluster]{Name: KindCluster, Version: 1}
+	Repairs        = Kind[Repair]{Name: KindRepair, Version: 1}
 	LedgerFindings = Kind[Findings]{Name: KindFindings, Version: 1}
 	Kills          = Kind[Kill]{Name: KindKill, Version: 1}
 	Applications   = Kind[Application]{Name: KindApplication, Version: 1}

@@ -37,6 +37,7 @@ var (
 	slots      = state.Slots
 	findings   = state.LedgerFindings
 	kills      = state.Kills
+	repairs    = state.Repairs
 )
 
 func newStore(w *World) *store {
@@ -164,6 +165,9 @@ func (s *store) decode(wr state.Write) error {
 			return err
 		}
 		s.slots[name] = r
+	case state.KindRepair:
+		_, err := repairs.Decode(wr.Key, wr.Value)
+		return err
 	case state.KindFindings:
 		_, err := findings.Decode(wr.Key, wr.Value)
 		return err

@@ -47,6 +47,7 @@ type Fake struct {
 	reads    map[string]int
 	calls    []Call
 	destroy  map[string]bool
+	repair   *v1.RepairView
 }
 
 // Call is one command as the fake saw it.

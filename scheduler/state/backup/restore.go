@@ -60,6 +60,8 @@ type Result struct {
 	TakenBack []string `json:"takenBack"`
 	// KillsTakenBack are the unknown tasks whose order to kill was taken back.
 	KillsTakenBack []string `json:"killsTakenBack"`
+	// RepairsTakenBack are the approved repairs whose open steps were.
+	RepairsTakenBack []string `json:"repairsTakenBack"`
 }
 
 // Restore writes the records of a backup, made safe to go on from by
@@ -160,7 +162,8 @@ func (r *restore) run(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Framework: r.Backup.Framework, Records: len(want), TakenBack: append([]string{}, restored.TakenBack...), KillsTakenBack: append([]string{}, restored.KillsTakenBack...)}
+	result := Result{Framework: r.Backup.Framework, Records: len(want), TakenBack: append([]string{}, restored.TakenBack...), KillsTakenBack: append([]string{}, restored.KillsTakenBack...),
+		RepairsTakenBack: append([]string{}, restored.RepairsTakenBack...)}
 	writes := difference(present, want, mark.Key)
 	for _, w := range writes {
 		if w.Value == nil {

@@ -127,7 +127,7 @@ func TestRestoreIntoAnEmptyStore(t *testing.T) {
 		o.Confirm = frameworkID
 		result, err := backup.Restore(t.Context(), s.elector(), o)
 		require.NoError(t, err)
-		assert.Equal(t, backup.Result{Framework: frameworkID, Epoch: 1, Records: 6, Written: 6, TakenBack: []string{}, KillsTakenBack: []string{}}, result)
+		assert.Equal(t, backup.Result{Framework: frameworkID, Epoch: 1, Records: 6, Written: 6, TakenBack: []string{}, KillsTakenBack: []string{}, RepairsTakenBack: []string{}}, result)
 		require.NoError(t, app.CheckRecords(records(t, s)))
 	})
 }

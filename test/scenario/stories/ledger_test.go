@@ -117,6 +117,12 @@ func (w *world) viewVolumes(line func(string, ...any)) {
 		if v.FirstSeen != nil {
 			text += ", since " + w.at(*v.FirstSeen)
 		}
+		if v.Repair != "" {
+			text += ", under " + v.Repair
+		}
+		if v.DestroyAt != nil {
+			text += ", destroyed after " + w.at(*v.DestroyAt)
+		}
 		line("%s", strings.TrimRight(text+": "+v.Message, ": "))
 	}
 	if wit := list.Witness; !wit.Fresh || wit.AgentsAway > 0 {

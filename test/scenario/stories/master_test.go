@@ -72,7 +72,10 @@ func (w *world) makeOffers(d *datadriven.TestData) []mesos.Offer {
 		if m == nil {
 			continue // an option
 		}
-		all := m.free.resources(role)
+		all := slices.DeleteFunc(m.free.resources(role), func(r mesos.Resource) bool {
+			n := len(r.Reservations) // what is reserved for another role is offered to that
+			return n > 0 && r.Reservations[n-1].GetRole() != role
+		})
 		parts := [][]mesos.Resource{all}
 		if d.HasArg("split") {
 			parts = [][]mesos.Resource{nil, nil}
@@ -197,6 +200,13 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 		}
 	case "volumes":
 		w.viewVolumes(line)
+	case "repair":
+		v, problem := w.core.Repair(name)
+		if problem != nil {
+			line("%s", problemText(problem))
+			return
+		}
+		w.viewRepair(v, line)
 	case "agents":
 		for _, a := range w.core.Agents() {
 			line("%s (%s): active %t, nodes %v, free cpus %g, mem %g, disk %g, ports %d", a.ID, a.Hostname, a.Active, a.Nodes, a.Free.CPUs, a.Free.MemoryMiB, a.Free.DiskMiB, a.Free.Ports)

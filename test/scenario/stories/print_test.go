@@ -29,6 +29,9 @@ func (w *world) print(out *strings.Builder, d scheduler.Decision, questions bool
 	for _, n := range d.Spark {
 		line("tell %s", noticeText(n))
 	}
+	for _, o := range d.Operate {
+		line("operator API %s on %s: %s", o.ID, o.AgentID, operateText(o))
+	}
 	for _, r := range d.Replies {
 		line("reply %s", replyText(r))
 	}
@@ -64,6 +67,10 @@ func (w *world) writeText(wr state.Write) string {
 		var c state.Cluster
 		c, err = clusters.Decode(wr.Key, wr.Value)
 		text = clusterText(c)
+	case state.KindRepair:
+		var r state.Repair
+		r, err = repairs.Decode(wr.Key, wr.Value)
+		text = w.repairText(r)
 	case state.KindFindings:
 		var f state.Findings
 		f, err = findings.Decode(wr.Key, wr.Value)

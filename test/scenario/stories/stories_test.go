@@ -112,6 +112,10 @@ func (w *world) run(d *datadriven.TestData) string {
 	case "agents": // agents [without=A unregistered=A disconnected=A draining=A asked=5s]
 		w.let(true)
 		show(w.observeAgents(d))
+	case "repair": // repair plan [FINDING… retained retain=1h] | approve ID [fingerprint=F] | cancel ID [step=N]
+		show(w.repair(d))
+	case "operator": // operator [TAKEN|refused|unanswered]: the newest call of the operator API is answered
+		w.operator(d, &out, show)
 	case "meddle": // meddle reserve|destroy|unreserve AGENT: what somebody else does there
 		w.meddle(d)
 		return "ok\n"

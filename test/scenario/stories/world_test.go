@@ -27,6 +27,7 @@ var (
 	slots      = state.Slots
 	kills      = state.Kills
 	findings   = state.LedgerFindings
+	repairs    = state.Repairs
 )
 
 // world is the core with its surroundings: a clock, the durable records, and a
@@ -58,6 +59,8 @@ type world struct {
 	kept  map[state.Key][]byte // by the backup
 
 	refusedSpark string // what the API said of the last application that it refused
+	// operated are calls of the operator API without an answer.
+	operated []scheduler.OperatorCall
 }
 
 func newWorld(t *testing.T) *world {
@@ -125,6 +128,7 @@ func (w *world) let(sent bool) {
 	for _, c := range d.Calls {
 		w.deliver(c)
 	}
+	w.operated = append(w.operated, d.Operate...)
 	w.lost, w.refused = false, mesos.Offer_Operation_UNKNOWN
 	w.checkHolds()
 }
@@ -198,8 +202,13 @@ func (w *world) checkDestroys(d scheduler.Decision) {
 		for _, op := range c.GetAccept().GetOperations() {
 			for _, v := range op.GetDestroy().GetVolumes() {
 				s, ok := w.record(v.Disk.Persistence.ID)
-				require.True(w.t, ok && s.Order != nil, "volume %s is destroyed without a durable order", v.Disk.Persistence.ID)
+				require.True(w.t, ok && s.Order != nil || w.approved(v), "volume %s is destroyed without a durable order", v.Disk.Persistence.ID)
 			}
+		}
+	}
+	for _, o := range d.Operate {
+		for _, v := range o.Destroy {
+			require.True(w.t, w.approved(v), "volume %s is destroyed without a durable order", v.Disk.Persistence.ID)
 		}
 	}
 }
