@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"sigs.k8s.io/yaml"
 
+	"github.com/berthdata/berth/scheduler"
 	"github.com/berthdata/berth/scheduler/app"
 )
 
@@ -89,6 +90,10 @@ SIGHUP reads the tokens file again.`,
 	f.DurationVar(&o.KillGrace, "kill-grace", o.KillGrace, "time between SIGTERM and SIGKILL of a node")
 	f.DurationVar(&o.Retention, "retention", o.Retention, "how long the volumes of a deleted cluster are kept at least")
 	f.StringArrayVar(&o.Elasticsearch, "elasticsearch", nil, "a version and where it is: `VERSION=home=/path` or VERSION=uri=URL, then ,javaHome=/path; repeat for more")
+	f.StringArrayVar(&o.Spark, "spark", nil, "the same for Spark; without it no applications are run")
+	f.StringVar(&o.SparkBackend, "spark-backend", "", "the `jar` given to Spark drivers (default: "+scheduler.SparkBackend+" beside this program)")
+	f.StringVar(&o.SparkUser, "spark-user", o.SparkUser, "Unix `user` that Spark's drivers and executors run as when theirs runs as root")
+	f.StringSliceVar(&o.SparkSchedulers, "spark-schedulers", nil, "base `URLs` of every scheduler, for Spark drivers (default: --advertise)")
 	return cmd
 }
 

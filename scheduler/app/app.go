@@ -34,6 +34,7 @@ type App struct {
 	listener  net.Listener
 	advertise string
 	catalogue map[string]scheduler.Distribution
+	spark     sparkSettings
 	elector   state.Elector
 	registry  *prometheus.Registry
 	metrics   *metrics
@@ -63,7 +64,13 @@ func New(o Options, log *zap.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.artifacts = &artifacts{path: path}
+	if a.spark, err = o.spark(); err != nil {
+		return nil, err
+	}
+	a.artifacts = &artifacts{paths: map[string]string{executorFile: path}}
+	if a.spark.backend != "" {
+		a.artifacts.paths[scheduler.SparkBackend] = a.spark.backend
+	}
 	if a.elector, err = o.OpenState(log); err != nil {
 		return nil, err
 	}
@@ -72,6 +79,9 @@ func New(o Options, log *zap.Logger) (*App, error) {
 	}
 	if err := a.listen(); err != nil {
 		return nil, err
+	}
+	if err := a.spark.reach(o.SparkSchedulers, a.advertise); err != nil {
+		return nil, errors.Join(err, a.listener.Close())
 	}
 	return a, nil
 }
@@ -90,7 +100,7 @@ func (a *App) buildServer() error {
 	}
 	var err error
 	a.server, err = server.New(server.Options{
-		Commands: front{a}, Queries: front{a}, Events: a.hub, Artifacts: a.artifacts,
+		Commands: front{a}, Queries: front{a}, Spark: a.sparkPorts(), Events: a.hub, Artifacts: a.artifacts,
 		Validation: a.validation(), Auth: auth, Insecure: a.o.Insecure, LeaderRedirect: a.redirect,
 		Logger: a.log.Named("api"), Registry: a.registry,
 		Metrics: promhttp.HandlerFor(a.registry, promhttp.HandlerOpts{}),
@@ -114,6 +124,10 @@ func (a *App) validation() v1.Validation {
 		VersionAvailable: func(version string) (bool, string) {
 			_, ok := a.catalogue[version]
 			return ok, "it is not in this Berth's catalogue (--elasticsearch)"
+		},
+		SparkVersionAvailable: func(version string) (bool, string) {
+			_, ok := a.spark.catalogue[version]
+			return ok, "it is not in this Berth's catalogue (--spark)"
 		},
 	}
 }

@@ -230,19 +230,22 @@ func (f front) Readiness(ctx context.Context) v1.Readiness {
 	return out
 }
 
-// artifacts serves the executor's binary to the agent of a task that has its
-// token.
+// executorFile is the name under which the executor's binary is served.
+const executorFile = "berth-executor"
+
+// artifacts serves files to the agent of a task that has its token.
 type artifacts struct {
-	path string
-	key  atomic.Pointer[[]byte]
+	paths map[string]string // by the name that is served
+	key   atomic.Pointer[[]byte]
 }
 
 func (a *artifacts) Open(taskID, token, file string) (io.ReadSeekCloser, time.Time, int64, error) {
 	key := a.key.Load()
-	if file != "berth-executor" || key == nil || !executor.VerifyToken(*key, taskID, token) {
+	path, served := a.paths[file]
+	if !served || key == nil || !executor.VerifyToken(*key, taskID, token) {
 		return nil, time.Time{}, 0, fs.ErrNotExist
 	}
-	f, err := os.Open(a.path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, time.Time{}, 0, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
@@ -12,14 +13,16 @@ import (
 	"github.com/berthdata/berth/scheduler/elastic"
 	"github.com/berthdata/berth/scheduler/mesos"
 	"github.com/berthdata/berth/scheduler/runner"
+	"github.com/berthdata/berth/scheduler/sparkhub"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/scheduler/state/backup"
 )
 
 // leadership is one term: a core, its runner and its driver.
 type leadership struct {
-	runner *runner.Runner
-	epoch  int64
+	runner  *runner.Runner
+	drivers *sparkhub.Hub
+	epoch   int64
 }
 
 // lead loads the state and works until ctx ends, the lease ends, or Mesos
@@ -45,8 +48,9 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 	}
 	core, err := scheduler.New(scheduler.Config{
 		Epoch: lease.Epoch(), Roles: a.o.Roles, Principal: a.o.Principal, MachineAttribute: a.o.MachineAttribute,
-		Catalogue: a.catalogue, ExecutorURL: a.advertise, TokenKey: key,
-		TaskUser: a.o.TaskUser, NodeUser: a.o.NodeUser, KillGrace: a.o.KillGrace, Retention: a.o.Retention,
+		Catalogue: a.catalogue, SparkCatalogue: a.spark.catalogue, SparkSchedulers: a.spark.schedulers, SparkTLS: a.spark.tls,
+		ExecutorURL: a.advertise, TokenKey: key, TaskUser: a.o.TaskUser, NodeUser: a.o.NodeUser, SparkUser: a.o.SparkUser,
+		KillGrace: a.o.KillGrace, Retention: a.o.Retention,
 	}, records)
 	if err != nil {
 		return err
@@ -58,16 +62,21 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 	}
 	observer := elastic.New(elastic.Options{Logger: a.log.Named("elastic")})
 	defer observer.Close()
+	drivers := sparkhub.New(lease.Epoch(), time.Now)
 	r := runner.New(runner.Options{
 		Core: core, Lease: lease, Mesos: driver, Elastic: observer, Agents: agents{driver.Operator()},
-		Events: a.hub, Log: a.log.Named("runner"), Hooks: a.metrics.runnerHooks(),
+		Events: a.hub, Spark: drivers, Log: a.log.Named("runner"), Hooks: a.metrics.runnerHooks(),
 	})
 	a.hub.Resume(lease.Epoch() << 32)
 	a.artifacts.key.Store(&key)
-	a.leading.Store(&leadership{runner: r, epoch: lease.Epoch()})
+	a.leading.Store(&leadership{runner: r, drivers: drivers, epoch: lease.Epoch()})
 	defer a.leading.Store(nil)
 
 	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		drivers.Run(gctx, r)
+		return nil
+	})
 	g.Go(func() error {
 		if err := r.Run(gctx); err != nil {
 			return err

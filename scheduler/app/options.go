@@ -54,6 +54,14 @@ type Options struct {
 	// Elasticsearch is the catalogue of versions, one "VERSION=home=/path" or
 	// "VERSION=uri=https://…" each, with ",javaHome=/path" where wanted.
 	Elasticsearch []string
+	// Spark is the same for Spark; without it this Berth runs no applications.
+	Spark []string
+	// SparkBackend is the jar that drivers are given; "" is the one beside this
+	// program. SparkUser runs drivers and executors whose agent-side executor runs
+	// as root. SparkSchedulers are the base URLs of every Berth, for drivers; none
+	// is this one's own.
+	SparkBackend, SparkUser string
+	SparkSchedulers         []string
 
 	Version string
 }
@@ -63,7 +71,7 @@ func Defaults() Options {
 	return Options{
 		Listen: "127.0.0.1:8080", FrameworkName: "berth", Roles: []string{"berth"},
 		FailoverTimeout: 3 * 7 * 24 * time.Hour, ZooKeeperRoot: "/berth", SessionTimeout: 20 * time.Second,
-		KillGrace: 60 * time.Second, Retention: 7 * 24 * time.Hour, NodeUser: "elasticsearch",
+		KillGrace: 60 * time.Second, Retention: 7 * 24 * time.Hour, NodeUser: "elasticsearch", SparkUser: "spark",
 	}
 }
 
@@ -93,13 +101,18 @@ func (o *Options) check() error {
 	return errors.Join(errs...)
 }
 
-// catalogue reads the list of versions.
+// catalogue reads the list of versions of Elasticsearch.
 func (o *Options) catalogue() (map[string]scheduler.Distribution, error) {
+	return readCatalogue("--elasticsearch", o.Elasticsearch)
+}
+
+// readCatalogue reads a list of versions; flag is where it was given.
+func readCatalogue(flag string, entries []string) (map[string]scheduler.Distribution, error) {
 	out := map[string]scheduler.Distribution{}
-	for _, entry := range o.Elasticsearch {
+	for _, entry := range entries {
 		version, rest, ok := strings.Cut(entry, "=")
 		if !ok {
-			return nil, fmt.Errorf("--elasticsearch %q: want VERSION=home=/path or VERSION=uri=URL", entry)
+			return nil, fmt.Errorf("%s %q: want VERSION=home=/path or VERSION=uri=URL", flag, entry)
 		}
 		var d scheduler.Distribution
 		for part := range strings.SplitSeq(rest, ",") {
@@ -112,14 +125,14 @@ func (o *Options) catalogue() (map[string]scheduler.Distribution, error) {
 			case "javaHome":
 				d.JavaHome = value
 			default:
-				return nil, fmt.Errorf("--elasticsearch %q: %q is none of home, uri, javaHome", entry, key)
+				return nil, fmt.Errorf("%s %q: %q is none of home, uri, javaHome", flag, entry, key)
 			}
 		}
 		if (d.Home == "") == (d.URI == "") {
-			return nil, fmt.Errorf("--elasticsearch %q: exactly one of home and uri says where the distribution is", entry)
+			return nil, fmt.Errorf("%s %q: exactly one of home and uri says where the distribution is", flag, entry)
 		}
 		if _, twice := out[version]; twice {
-			return nil, fmt.Errorf("--elasticsearch: version %s is given twice", version)
+			return nil, fmt.Errorf("%s: version %s is given twice", flag, version)
 		}
 		out[version] = d
 	}

@@ -155,6 +155,9 @@ func (r *Runner) release(ctx context.Context, d decided) {
 			r.operate(ctx, call)
 		}()
 	}
+	if len(d.Spark) > 0 && r.o.Spark != nil {
+		r.o.Spark.Notify(d.Spark) // before the replies, which may rest on it
+	}
 	for _, reply := range d.Replies {
 		r.mu.Lock()
 		answer := r.replies[reply.ID]
@@ -164,7 +167,7 @@ func (r *Runner) release(ctx context.Context, d decided) {
 		}
 	}
 	for _, ev := range d.Published {
-		r.o.Log.Info(ev.Message, zap.String("type", ev.Type), zap.String("cluster", ev.Cluster), zap.String("node", ev.Node), zap.Int64("id", ev.ID))
+		r.o.Log.Info(ev.Message, zap.String("type", ev.Type), zap.String("cluster", ev.Cluster), zap.String("application", ev.Application), zap.String("node", ev.Node), zap.Int64("id", ev.ID))
 		r.o.Events.Publish(ev)
 	}
 }

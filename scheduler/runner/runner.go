@@ -64,7 +64,12 @@ type Agents interface {
 // Publisher takes events for the users' stream.
 type Publisher interface{ Publish(v1.Event) }
 
-// Options are what a runner works with; all are needed but Hooks.
+// Spark takes what the drivers of Spark applications are to be told.
+type Spark interface {
+	Notify([]scheduler.SparkNotice)
+}
+
+// Options are what a runner works with; all are needed but Spark and Hooks.
 type Options struct {
 	Core    *scheduler.Core
 	Lease   state.Lease
@@ -72,6 +77,7 @@ type Options struct {
 	Elastic Elastic
 	Agents  Agents
 	Events  Publisher
+	Spark   Spark // nil: nobody is told
 	Log     *zap.Logger
 	// Now is the clock; nil is time.Now.
 	Now   func() time.Time
@@ -273,9 +279,18 @@ func (r *Runner) Post(ctx context.Context, ev scheduler.Event) error {
 	}
 }
 
-// Ask posts an event that has a reply and waits for it: for the durable answer,
-// not for the decision.
+// Ask posts a user's event and waits for its answer; a problem is the error.
 func (r *Runner) Ask(ctx context.Context, ev func(scheduler.ReplyID) scheduler.Event) (v1.Accepted, error) {
+	reply, err := r.Reply(ctx, ev)
+	if err != nil {
+		return v1.Accepted{}, err
+	}
+	return *reply.Accepted, nil
+}
+
+// Reply posts an event that has a reply and waits for it: for the durable answer,
+// not for the decision. A problem is the error.
+func (r *Runner) Reply(ctx context.Context, ev func(scheduler.ReplyID) scheduler.Event) (scheduler.Reply, error) {
 	id := scheduler.ReplyID(r.replyID.Add(1))
 	answer := make(chan scheduler.Reply, 1)
 	r.mu.Lock()
@@ -287,18 +302,18 @@ func (r *Runner) Ask(ctx context.Context, ev func(scheduler.ReplyID) scheduler.E
 		r.mu.Unlock()
 	}()
 	if err := r.Post(ctx, ev(id)); err != nil {
-		return v1.Accepted{}, err
+		return scheduler.Reply{}, err
 	}
 	select {
 	case reply := <-answer:
 		if reply.Problem != nil {
-			return v1.Accepted{}, reply.Problem
+			return scheduler.Reply{}, reply.Problem
 		}
-		return *reply.Accepted, nil
+		return reply, nil
 	case <-r.stopped:
-		return v1.Accepted{}, ErrStopped
+		return scheduler.Reply{}, ErrStopped
 	case <-ctx.Done():
-		return v1.Accepted{}, ctx.Err()
+		return scheduler.Reply{}, ctx.Err()
 	}
 }
 
