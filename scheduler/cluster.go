@@ -29,7 +29,8 @@ func (c *Core) settleCluster(cl *cluster) {
 		return
 	}
 	c.settleSlots(cl)
-	next := earliest(c.settleObservation(cl), c.settleSeeds(cl))
+	next := c.settleRestart(cl)
+	next = earliest(next, earliest(c.settleObservation(cl), c.settleSeeds(cl)))
 	c.judge(cl)
 	c.agenda.set(clusterKey+cl.Spec.Name, next)
 }
@@ -209,6 +210,7 @@ func (c *Core) judge(cl *cluster) {
 	c.judgeHostRule(cl)
 	c.judgeVolumes(cl)
 	c.judgeElastic(cl)
+	c.judgeRestart(cl)
 	c.judgePhase(cl, n)
 }
 
@@ -257,7 +259,7 @@ func (cl *cluster) green(wanted int) bool {
 
 func (c *Core) judgePhase(cl *cluster, n census) {
 	ready := n.wanted > 0 && n.healthy == n.wanted && cl.green(n.wanted)
-	if ready && cl.ObservedGeneration < cl.Generation {
+	if ready && cl.Restart == nil && len(cl.toRestart()) == 0 && cl.ObservedGeneration < cl.Generation {
 		cl.ObservedGeneration = cl.Generation
 		c.touchCluster(cl)
 		c.publish("PlanComplete", cl.Spec.Name, "", "generation %d is reached: %d nodes, green", cl.Generation, n.wanted)

@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler/elastic/observe"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
 )
@@ -170,9 +171,20 @@ type cluster struct {
 	nextAsk     time.Time
 	askSeq      int64
 	fullAt      time.Time
+	fullAsked   time.Time // when the question that lastFull answers was sent
 	lastFull    observe.Observation
+	askKind     observe.Kind // of the question under way
 	conditions  map[string]v1.Condition
 	phase       string
+
+	// Of a rolling restart: whose turn is next, the gates of it, and what
+	// Elasticsearch last said against a step.
+	candidate  string
+	gates      []plan.Gate
+	restartErr string
+	// prints are fingerprints by node set, of generation printsOf.
+	prints   map[string]string
+	printsOf int64
 }
 
 // New makes a core from everything that was durable. Records that cannot be

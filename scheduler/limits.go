@@ -74,6 +74,11 @@ const (
 	// findingsKept is how long what was found is remembered while its agent is away.
 	findingsKept = 7 * 24 * time.Hour
 
+	// restartTries is after how many failed lives a rolling restart halts, and
+	// restartStuck after what time without a step it says that it is stuck.
+	restartTries = 3
+	restartStuck = 10 * time.Minute
+
 	// createTries is after how many refused CREATEs on one agent a slot
 	// without data gives its reservation back and looks elsewhere.
 	createTries = 3

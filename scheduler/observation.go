@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/berthdata/berth/scheduler/elastic/observe"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -27,11 +28,13 @@ func (c *Core) settleObservation(cl *cluster) time.Time {
 	}
 	c.askSeq++
 	cl.askedAt, cl.askSeq = c.now, c.askSeq
-	full := !cl.fullAt.Add(observeFull).After(c.now)
-	c.out.Elastic = append(c.out.Elastic, observe.Request{
-		Cluster: cl.Spec.Name, Version: cl.Spec.Spec.Version, Endpoints: endpoints,
-		Seq: cl.askSeq, Kind: observe.KindObserve, Full: full,
-	})
+	req := observe.Request{
+		Cluster: cl.Spec.Name, Version: cl.lowestVersion(), Endpoints: endpoints,
+		Seq: cl.askSeq, Kind: observe.KindObserve, Full: !cl.fullAt.Add(observeFull).After(c.now),
+	}
+	c.restartQuestion(cl, &req)
+	cl.askKind = req.Kind
+	c.out.Elastic = append(c.out.Elastic, req)
 	return c.now.Add(observeTimeout)
 }
 
@@ -42,8 +45,18 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 	if cl == nil || e.Observation.Seq != cl.askSeq {
 		return // of a cluster that is gone, or overtaken
 	}
+	asked := cl.askedAt
 	cl.askedAt = time.Time{}
 	c.lookOwners[e.Cluster] = true
+	if cl.askKind == observe.KindAllocation {
+		failure := ""
+		if e.Err != "" {
+			failure = clip(fmt.Sprintf("%s: %s", e.ErrClass, e.Err))
+		}
+		c.allocationAnswered(cl, failure)
+		cl.nextAsk = c.now.Add(observeForming)
+		return
+	}
 	switch uuid := e.Observation.ClusterUUID; {
 	case e.Err != "":
 		cl.observeErr = clip(fmt.Sprintf("%s: %s", e.ErrClass, e.Err))
@@ -55,7 +68,7 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		was := cl.health()
 		cl.observation, cl.observedAt, cl.observeErr = e.Observation, c.now, ""
 		if e.Observation.Full {
-			cl.fullAt, cl.lastFull = c.now, e.Observation
+			cl.fullAt, cl.fullAsked, cl.lastFull = c.now, asked, e.Observation
 		}
 		if now := cl.health(); now != was {
 			c.publish("HealthChanged", cl.Spec.Name, "", "Elasticsearch says %s (was %s)", now, was)
@@ -63,7 +76,9 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		c.clusterFormed(cl.Spec.Name, cl.Incarnation, uuid)
 	}
 	pace := observeStable
-	if n := cl.census(); c.now.Before(cl.UpdatedAt.Add(formingFor)) && !cl.green(n.wanted) || n.healthy < n.wanted {
+	if cl.Restart != nil {
+		pace = observeForming
+	} else if n := cl.census(); c.now.Before(cl.UpdatedAt.Add(formingFor)) && !cl.green(n.wanted) || n.healthy < n.wanted {
 		pace = observeForming
 	}
 	cl.nextAsk = c.now.Add(pace)
@@ -102,4 +117,16 @@ func (s *slot) httpURL() string {
 
 func (s *slot) transport() string {
 	return fmt.Sprintf("%s:%d", s.Bind.Address, s.Bind.Ports[portTransport])
+}
+
+// lowestVersion is the oldest Elasticsearch that runs in the cluster: in an
+// upgrade it decides how a node may answer.
+func (cl *cluster) lowestVersion() string {
+	lowest := cl.Spec.Spec.Version
+	for _, s := range cl.list() {
+		if s.live() && s.Task.Version != "" && plan.Newer(lowest, s.Task.Version) {
+			lowest = s.Task.Version
+		}
+	}
+	return lowest
 }

@@ -337,6 +337,9 @@ func (c *Core) bind(p placed) {
 		ID: s.taskID(s.Life), Life: s.Life, AgentID: b.AgentID, State: state.TaskStaging,
 		LaunchedAt: c.now, Since: c.now, Generation: c.generation(s),
 	}
+	if cl := c.clusters[s.Owner]; cl != nil {
+		s.Task.Fingerprint, s.Task.Version = cl.fingerprint(s.Set), cl.Spec.Spec.Version
+	}
 	s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}
 	c.touch(s)
 }

@@ -71,7 +71,7 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 		c.askReturned(s)
 		return s.elsewhere != ""
 	}
-	if s.Want != state.WantRun {
+	if s.Want != state.WantRun || c.restarting(s) {
 		c.kill(s, at)
 		return false
 	}
@@ -107,7 +107,7 @@ func (c *Core) kill(s *slot, at func(time.Time)) {
 			TaskID:  mesos.TaskID{Value: t.ID},
 			AgentID: &mesos.AgentID{Value: t.AgentID},
 		}})
-		c.why("kill %s: %s is not wanted any more", t.ID, s.Name)
+		c.why("kill %s of %s (restart: %t)", t.ID, s.Name, s.Want == state.WantRun)
 	}
 	at(again)
 }

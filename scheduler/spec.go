@@ -98,6 +98,7 @@ func (c *Core) create(spec v1.Cluster, e SpecPut) *v1.Accepted {
 
 func (c *Core) update(cl *cluster, spec v1.Cluster, e SpecPut) *v1.Accepted {
 	text, changes := describeChanges(cl.Spec.Spec, spec.Spec), v1.Diff(cl.Spec.Spec, spec.Spec)
+	c.stamp(cl)
 	cl.Spec = spec
 	cl.Generation++
 	cl.UpdatedAt, cl.UpdatedBy, cl.Message = c.now, e.User, clip(e.Message)
@@ -109,6 +110,25 @@ func (c *Core) update(cl *cluster, spec v1.Cluster, e SpecPut) *v1.Accepted {
 	c.touchCluster(cl)
 	c.publish("ClusterAccepted", spec.Name, "", "generation %d accepted: %s", cl.Generation, text)
 	return &v1.Accepted{Name: spec.Name, Generation: cl.Generation, PlanID: plan.ID(spec.Name, cl.Generation), Changed: true, Changes: changes, Message: text}
+}
+
+// versions are the Elasticsearch versions of the running nodes, sorted.
+func (cl *cluster) versions() []string {
+	var list []string
+	for _, s := range cl.list() {
+		if !s.live() {
+			continue
+		}
+		v := s.Task.Version
+		if v == "" {
+			v = cl.Spec.Spec.Version
+		}
+		if !slices.Contains(list, v) {
+			list = append(list, v)
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // everStarted reports whether any node of the cluster was ever launched.
@@ -136,7 +156,7 @@ func describeChanges(old, new v1.ClusterSpec) string {
 // refusals lists the changes that would have to touch what is already placed.
 func (c *Core) refusals(old *cluster, spec v1.Cluster) []v1.FieldError {
 	var fields []v1.FieldError
-	for _, r := range plan.Refusals(old.Spec, spec, old.boundNodes) {
+	for _, r := range plan.Refusals(old.Spec, spec, old.boundNodes, old.versions()) {
 		fields = append(fields, v1.FieldError{Field: r.Field, Message: r.Reason})
 	}
 	if old.ClusterUUID == "" && old.everStarted() {

@@ -47,6 +47,10 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 		c.specPut(e)
 	case SpecDeleted:
 		c.specDeleted(e)
+	case RestartOrdered:
+		c.restartOrdered(e)
+	case PlanControlled:
+		c.planControlled(e)
 	case VolumeDestroyOrdered:
 		c.volumeDestroyOrdered(e)
 	case VolumeRestored:

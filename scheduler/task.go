@@ -184,6 +184,12 @@ func (c *Core) taskEnded(s *slot, st mesos.TaskStatus) {
 		c.publishSlot("NodeStopped", s, "%s ended: %s", t.ID, text)
 		return
 	}
+	if c.restarting(s) {
+		// As ordered: no failure, and the next life may start at once.
+		c.publish("NodeStopped", s.Owner, s.Name, "%s ended for its restart: %s", t.ID, text)
+		c.lookOwners[s.Owner] = true
+		return
+	}
 	switch {
 	case st.GetState() == mesos.TASK_DROPPED, st.GetState() == mesos.TASK_GONE, st.GetReason() == mesos.REASON_INVALID_OFFERS:
 		// The offer was stale or the agent never knew the task: nothing is

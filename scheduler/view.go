@@ -99,7 +99,7 @@ func (s *slot) display() string {
 	switch {
 	case s.Want == state.WantNothing:
 		return "Lost"
-	case s.live() && s.Want != state.WantRun:
+	case s.live() && (s.Want != state.WantRun || !s.Task.KillOrdered.IsZero()):
 		return "Stopping"
 	case s.Want == state.WantDestroy:
 		return "Destroying"
@@ -198,7 +198,9 @@ func (c *Core) Plan(name string) (v1.PlanView, *v1.Problem) {
 		}
 		facts = append(facts, f)
 	}
-	return plan.Build(cl.Spec, cl.Generation, facts, cl.ObservedGeneration == cl.Generation), nil
+	view := plan.Build(cl.Spec, cl.Generation, facts, cl.ObservedGeneration == cl.Generation)
+	c.restartView(cl, &view)
+	return view, nil
 }
 
 // waiting names what holds a node that is not healthy.

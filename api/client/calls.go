@@ -80,6 +80,36 @@ func (c *Client) DeleteCluster(ctx context.Context, name string, retention *time
 	return out, err
 }
 
+// RestartCluster orders a rolling restart of nodes, or of all (none named).
+func (c *Client) RestartCluster(ctx context.Context, name string, nodes []string, dryRun bool, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, message)
+	if len(nodes) > 0 {
+		query.Set("nodes", strings.Join(nodes, ","))
+	}
+	if dryRun {
+		query.Set("dryRun", "true")
+	}
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, clusterPath(name, "restart"), query, nil, "", &out)
+	return out, err
+}
+
+// ControlPlan pauses, resumes or cancels the plan under way (by verb).
+func (c *Client) ControlPlan(ctx context.Context, name, verb, message string) (v1.Accepted, error) {
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, clusterPath(name, "plan/"+verb), withMessage(url.Values{}, message), nil, "", &out)
+	return out, err
+}
+
+// OverrideGate sets a gate of the plan under way aside for a time, which is
+// rounded up to seconds.
+func (c *Client) OverrideGate(ctx context.Context, name, gate string, d time.Duration, message string) (v1.Accepted, error) {
+	query := withMessage(url.Values{"gate": {gate}, "for": {fmt.Sprintf("%ds", (d+time.Second-1)/time.Second)}}, message)
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, clusterPath(name, "plan/override"), query, nil, "", &out)
+	return out, err
+}
+
 // Clusters lists all clusters.
 func (c *Client) Clusters(ctx context.Context) ([]v1.ClusterView, error) {
 	out, err := get[v1.ClusterList](ctx, c, "/v1/clusters")

@@ -125,6 +125,12 @@ func TestEveryCall(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.KillUnknownTask(ctx, "a:b c?", "")
 	require.ErrorContains(t, err, `"a:b c?"`)
+	_, err = c.RestartCluster(ctx, "logs", []string{"logs-es-0", "logs-es-1"}, false, "kernel")
+	require.NoError(t, err)
+	_, err = c.ControlPlan(ctx, "logs", "pause", "lunch")
+	require.NoError(t, err)
+	_, err = c.OverrideGate(ctx, "logs", "ClusterGreen", keep, "known")
+	require.NoError(t, err)
 	_, err = c.DeleteCluster(ctx, "logs", &keep, "done")
 	require.NoError(t, err)
 
@@ -140,6 +146,9 @@ func TestEveryCall(t *testing.T) {
 		{Method: "KillUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Confirm: apitest.UnknownTaskID, Message: "moved", User: "anonymous"}},
 		{Method: "KeepUnknownTask", Name: apitest.UnknownTaskID, Options: server.TaskOptions{Message: "no", User: "anonymous"}},
 		{Method: "KillUnknownTask", Name: "a:b c?", Options: server.TaskOptions{Confirm: "a:b c?", User: "anonymous"}},
+		{Method: "RestartCluster", Name: "logs", Options: server.RestartOptions{Nodes: []string{"logs-es-0", "logs-es-1"}, Message: "kernel", User: "anonymous"}},
+		{Method: "ControlPlan", Name: "logs", Options: server.PlanOptions{Verb: "pause", Message: "lunch", User: "anonymous"}},
+		{Method: "ControlPlan", Name: "logs", Options: server.PlanOptions{Verb: "override", Gate: "ClusterGreen", For: rounded, Message: "known", User: "anonymous"}},
 		{Method: "DeleteCluster", Name: "logs", Options: server.DeleteOptions{Confirm: "logs", Retention: &rounded, Message: "done", User: "anonymous"}},
 	}, fake.Calls())
 }

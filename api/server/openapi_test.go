@@ -151,6 +151,16 @@ func TestAnswersFollowTheDocument(t *testing.T) {
 		ok(200, "GET", "/v1/clusters/logs/"+what, "")
 		ok(404, "GET", "/v1/clusters/none/"+what, "")
 	}
+	ok(409, "POST", "/v1/clusters/logs/plan/pause", "")
+	ok(200, "POST", "/v1/clusters/logs/restart?dryRun=true", "")
+	ok(202, "POST", "/v1/clusters/logs/restart?nodes=logs-es-0,logs-es-1&message=why", "")
+	ok(200, "GET", "/v1/clusters/logs/plan", "")
+	ok(409, "POST", "/v1/clusters/logs/restart", "")
+	ok(400, "POST", "/v1/clusters/logs/plan/override?gate=ClusterGreen&for=2h", "")
+	ok(202, "POST", "/v1/clusters/logs/plan/override?gate=ClusterGreen&for=2h&message=why", "")
+	ok(202, "POST", "/v1/clusters/logs/plan/cancel", "")
+	ok(404, "POST", "/v1/clusters/logs/plan/stop", "")
+	ok(404, "POST", "/v1/clusters/none/restart", "")
 	ok(400, "DELETE", "/v1/clusters/logs", "")
 	ok(202, "DELETE", "/v1/clusters/logs?confirm=logs&retention=7d", "")
 	ok(200, "GET", "/v1/agents", "")
@@ -224,7 +234,7 @@ func TestFollowerRedirectFollowsTheDocument(t *testing.T) {
 				continue
 			}
 			facts := server.RouteFacts(method, path)
-			path := strings.NewReplacer("{name}", "logs", "{id}", "v", "{appId}", "logs").Replace(path)
+			path := strings.NewReplacer("{name}", "logs", "{id}", "v", "{appId}", "logs", "{verb}", "pause").Replace(path)
 			body := example(method, path, "logs")
 			if slices.Contains(facts.Query, "confirm") {
 				path += "?confirm=logs"

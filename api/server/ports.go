@@ -90,6 +90,27 @@ type CancelOptions struct {
 	User    string
 }
 
+// RestartOptions accompany the order to restart a cluster's nodes.
+type RestartOptions struct {
+	// Nodes are names; empty: all.
+	Nodes  []string
+	DryRun bool
+	// Message is the caller's reason, for the audit log.
+	Message string
+	User    string
+}
+
+// PlanOptions accompany what is asked of the plan under way.
+type PlanOptions struct {
+	// Verb is pause, resume, cancel or override.
+	Verb string
+	// Gate is the one to override, For how long.
+	Gate    string
+	For     time.Duration
+	Message string
+	User    string
+}
+
 // Commands change things. An error that is (or wraps) a *v1.Problem is answered
 // as it is; any other is logged and answered as an internal problem. When ctx
 // ends first the caller is told that the change may or may not have happened,
@@ -99,6 +120,9 @@ type Commands interface {
 	// is valid. Accepted.Changed is false when it was the wanted one already.
 	PutCluster(ctx context.Context, c v1.Cluster, o PutOptions) (v1.Accepted, error)
 	DeleteCluster(ctx context.Context, name string, o DeleteOptions) (v1.Accepted, error)
+	// RestartCluster orders a rolling restart; ControlPlan steers the one under way.
+	RestartCluster(ctx context.Context, name string, o RestartOptions) (v1.Accepted, error)
+	ControlPlan(ctx context.Context, name string, o PlanOptions) (v1.Accepted, error)
 	// DestroyVolume records a destroy order, carried out after the retention
 	// time; until then RestoreVolume takes it back.
 	DestroyVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)

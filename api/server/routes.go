@@ -53,6 +53,8 @@ func (s *Server) routes() []route {
 		{method: "GET", path: cluster + "/status", access: accessRead, handle: s.getStatus},
 		{method: "GET", path: cluster + "/nodes", access: accessRead, handle: s.listNodes},
 		{method: "GET", path: cluster + "/plan", access: accessRead, handle: s.getPlan},
+		{method: "POST", path: cluster + "/restart", access: accessOperator, query: []string{"nodes", "dryRun", "message"}, handle: s.restartCluster},
+		{method: "POST", path: cluster + "/plan/{verb}", access: accessOperator, query: []string{"gate", "for", "message"}, handle: s.controlPlan},
 		{method: "GET", path: cluster + "/explain", access: accessRead, handle: s.getExplanation},
 		{method: "GET", path: cluster + "/endpoints", access: accessRead, handle: s.getEndpoints},
 		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster", "follow"}, handle: s.streamEvents},

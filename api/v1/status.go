@@ -89,10 +89,26 @@ type NodeView struct {
 
 // PlanView is the running or last plan of a cluster.
 type PlanView struct {
-	ID         string      `json:"id"`
-	Generation int64       `json:"generation"`
-	Status     string      `json:"status"` // InProgress, Complete
-	Phases     []PlanPhase `json:"phases"`
+	ID         string `json:"id"`
+	Generation int64  `json:"generation"`
+	// Status is InProgress, Complete, or of a rolling restart also Paused, Halted
+	// (by Berth, for Message) or Cancelling.
+	Status  string      `json:"status"`
+	Message string      `json:"message,omitempty"`
+	Phases  []PlanPhase `json:"phases"`
+	// Gates are those of the next node to be restarted.
+	Gates []PlanGate `json:"gates,omitempty"`
+}
+
+// PlanGate is one condition that must hold before a node is touched.
+type PlanGate struct {
+	Name string `json:"name"`
+	Node string `json:"node"`
+	Open bool   `json:"open"`
+	// Overridden: a person has set the gate aside for this plan.
+	Overridden bool `json:"overridden,omitempty"`
+	// Message says why it is not open, and what would open it.
+	Message string `json:"message,omitempty"`
 }
 
 // PlanPhase is a group of steps that may run together.

@@ -161,19 +161,7 @@ func newNodesCommand(e *environment) *cobra.Command {
 func newPlanCommand(e *environment) *cobra.Command {
 	return reader(e, "plan", "Show a cluster's plan and what holds it",
 		`  berth cluster plan logs`, (*client.Client).Plan,
-		func(w io.Writer, p v1.PlanView) error {
-			fmt.Fprintf(w, "Plan %s for generation %d: %s\n", clean(p.ID), p.Generation, clean(p.Status))
-			var rows [][]string
-			for _, phase := range p.Phases {
-				if len(phase.Steps) == 0 {
-					rows = append(rows, []string{phase.Name, "", "", phase.Status, ""})
-				}
-				for _, s := range phase.Steps {
-					rows = append(rows, []string{phase.Name, s.Node, s.Action, s.Status, oneLine(s.Waiting)})
-				}
-			}
-			return table(w, "PHASE NODE ACTION STATUS WAITING", rows)
-		})
+		showPlan)
 }
 
 func newExplainCommand(e *environment) *cobra.Command {

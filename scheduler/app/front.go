@@ -57,6 +57,20 @@ func (f front) DeleteCluster(ctx context.Context, name string, o server.DeleteOp
 	})
 }
 
+func (f front) RestartCluster(ctx context.Context, name string, o server.RestartOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.RestartOrdered{Reply: id, Name: name, Nodes: o.Nodes, DryRun: o.DryRun, User: o.User, Message: o.Message}
+	})
+}
+
+func (f front) ControlPlan(ctx context.Context, name string, o server.PlanOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.PlanControlled{
+			Reply: id, Name: name, Verb: scheduler.PlanVerb(o.Verb), Gate: o.Gate, For: o.For, User: o.User, Message: o.Message,
+		}
+	})
+}
+
 func (f front) DestroyVolume(ctx context.Context, volume string, o server.VolumeOptions) (v1.Accepted, error) {
 	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
 		return scheduler.VolumeDestroyOrdered{Reply: id, ID: volume, User: o.User, Message: o.Message}

@@ -130,8 +130,8 @@ func (a *Adapter) Forget(name string) {
 // *observe.Failure, except that the caller's own ending of ctx is returned as
 // that (errors.Is context.Canceled or context.DeadlineExceeded).
 func (a *Adapter) Do(ctx context.Context, req observe.Request) (observe.Observation, error) {
-	if req.Kind != observe.KindObserve {
-		return observe.Observation{}, fail(observe.Unreadable, "request of kind %q for cluster %s: this build knows only %q", req.Kind, req.Cluster, observe.KindObserve)
+	if req.Kind != observe.KindObserve && req.Kind != observe.KindAllocation {
+		return observe.Observation{}, fail(observe.Unreadable, "request of kind %q for cluster %s: this build does not know it", req.Kind, req.Cluster)
 	}
 	if len(req.Endpoints) == 0 {
 		return observe.Observation{}, fail(observe.Unreachable, "cluster %s has no endpoint yet", req.Cluster)
@@ -166,7 +166,7 @@ func (a *Adapter) tryAll(ctx context.Context, c *cluster, req observe.Request) (
 		ep := c.clients[c.next]
 		c.next = (c.next + 1) % len(c.clients)
 		r := reader{ep: ep, timeout: a.timeout, maxResponse: a.maxResponse, req: req}
-		obs, err := r.observe(whole)
+		obs, err := r.answer(whole)
 		if err == nil {
 			return obs, nil
 		}

@@ -41,6 +41,7 @@ func classify(err error) *observe.Failure {
 // weight orders classes by how much they say about the cluster: a node that
 // answers without a master says more than two that are still starting.
 var weight = map[observe.Class]int{
+	observe.Conflict:     7,
 	observe.Unauthorized: 6,
 	observe.Unreadable:   5,
 	observe.NoMaster:     4,

@@ -43,6 +43,9 @@ var known = map[string]string{
 
 	"unassigned": "master_timeout filter_path ignore_unavailable",
 	"info":       "",
+	"flush":      "",
+
+	"settings of the cluster": "flat_settings master_timeout timeout",
 }
 
 func part(path string) string {
@@ -63,6 +66,10 @@ func part(path string) string {
 		return "cat"
 	case path == "/":
 		return "info"
+	case path == "/_cluster/settings":
+		return "settings of the cluster"
+	case path == "/_flush", path == "/_flush/synced":
+		return "flush"
 	}
 	return ""
 }

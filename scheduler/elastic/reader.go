@@ -26,6 +26,14 @@ type reader struct {
 	req         observe.Request
 }
 
+// answer does what the request's kind asks for.
+func (r reader) answer(ctx context.Context) (observe.Observation, error) {
+	if r.req.Kind == observe.KindAllocation {
+		return r.allocate(ctx)
+	}
+	return r.observe(ctx)
+}
+
 // observe reads the parts in the order in which they become useless without
 // one another: no health, no observation.
 func (r reader) observe(ctx context.Context) (observe.Observation, error) {

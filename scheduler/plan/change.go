@@ -13,14 +13,16 @@ type Refusal struct {
 }
 
 // Refusals lists the changes from old to new that would need a running node to
-// be stopped, moved or rebuilt: those want gates and drains and are refused
-// rather than done without them. bound tells how many nodes of a set hold a
-// reservation, the highest of their ordinals plus one, so that a spec which has
-// found no place yet can still be corrected.
+// be moved or rebuilt: those want drains and are refused rather than done without
+// them. bound tells how many nodes of a set hold a reservation, the highest of
+// their ordinals plus one, so that a spec which has found no place yet can still
+// be corrected; versions are those of the running nodes, which in an upgrade may
+// be two.
 //
-// Always allowed: more nodes, new node sets, labels, and constraints or spread,
-// which steer only placements to come.
-func Refusals(old, new v1.Cluster, bound func(set string) int) []Refusal {
+// Always allowed: more nodes, new node sets, labels, constraints or spread, which
+// steer only placements to come, and what a rolling restart brings to a node, see
+// Fingerprint.
+func Refusals(old, new v1.Cluster, bound func(set string) int, versions []string) []Refusal {
 	var out []Refusal
 	refuse := func(field, format string, args ...any) {
 		out = append(out, Refusal{Field: field, Reason: fmt.Sprintf(format, args...)})
@@ -30,8 +32,11 @@ func Refusals(old, new v1.Cluster, bound func(set string) int) []Refusal {
 		running += bound(set.Name)
 	}
 	if running > 0 {
-		if old.Spec.Version != new.Spec.Version {
-			refuse("spec.version", "changing %s to %s needs a rolling upgrade of %d placed nodes, which is not available", old.Spec.Version, new.Spec.Version, running)
+		for _, v := range versions {
+			if err := UpgradePath(v, new.Spec.Version); err != nil {
+				refuse("spec.version", "%v", err)
+				break
+			}
 		}
 		if old.Spec.Role != new.Spec.Role {
 			refuse("spec.role", "the placed nodes are reserved for role %q; a reservation cannot change its role", old.Spec.Role)
@@ -51,21 +56,21 @@ func Refusals(old, new v1.Cluster, bound func(set string) int) []Refusal {
 	}
 	// v1.Diff knows which differences mean something: "1gb" is "1024mb".
 	for _, ch := range v1.Diff(old.Spec, new.Spec) {
-		if ch.NodeSet != "" && ch.Leaf != "" && restarts(ch.Leaf) && bound(ch.NodeSet) > 0 {
-			refuse(fieldOf(new, ch.NodeSet, ch.Leaf), "changing it needs a restart of %d placed nodes through gates, which is not available", bound(ch.NodeSet))
+		if ch.NodeSet != "" && ch.Leaf != "" && rebuilds(ch.Leaf) && bound(ch.NodeSet) > 0 {
+			refuse(fieldOf(new, ch.NodeSet, ch.Leaf), "changing it needs another reservation or volume for %d placed nodes, which is not available", bound(ch.NodeSet))
 		}
 	}
 	return out
 }
 
-// restarts reports whether a change of a node set's field reaches a node only by
-// a restart or a new reservation.
-func restarts(leaf string) bool {
+// rebuilds reports whether a change of a node set's field needs another
+// reservation or volume, or, as the roles may, leaves data behind.
+func rebuilds(leaf string) bool {
 	switch leaf {
-	case "count", "constraints", "spread":
-		return false
+	case "roles", "resources.cpus", "resources.memory", "storage.size", "storage.type":
+		return true
 	}
-	return true
+	return false
 }
 
 // fieldOf is the JSON path of a node set's field in a spec.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	v1 "github.com/berthdata/berth/api/v1"
 )
@@ -21,6 +22,11 @@ const (
 	Pending    = "Pending"
 	InProgress = "InProgress"
 	Complete   = "Complete"
+	// Of plans with a rolling restart: held by a person, by Berth itself after a
+	// node did not come back, or ending after the node under way.
+	Paused     = "Paused"
+	Halted     = "Halted"
+	Cancelling = "Cancelling"
 )
 
 // Build shows the plan of a generation: a phase per node set, a step per node.
@@ -81,4 +87,59 @@ func status(done, started, all int) string {
 		return InProgress
 	}
 	return Pending
+}
+
+// RestartView is what is known of a rolling restart.
+type RestartView struct {
+	ID    string
+	Total int
+	// Left are the nodes that still need a restart, in the order of their turns.
+	Left []string
+	// Node and Step are what is under way, Waiting what it waits for.
+	Node, Step, Waiting string
+	// Candidate is whose turn is next, with its Gates and those Overridden.
+	Candidate  string
+	Gates      []Gate
+	Overridden []string
+
+	Paused, Cancelled bool
+	Halted            string
+}
+
+// AddRestart adds a rolling restart to the plan that is shown.
+func AddRestart(p *v1.PlanView, r RestartView) {
+	p.ID = r.ID
+	phase := v1.PlanPhase{Name: "restart nodes", Status: InProgress, Steps: []v1.PlanStep{}}
+	if r.Node != "" {
+		phase.Steps = append(phase.Steps, v1.PlanStep{Node: r.Node, Action: "restart: " + r.Step, Status: InProgress, Waiting: r.Waiting})
+	}
+	holds := ""
+	for _, g := range r.Gates {
+		gate := v1.PlanGate{Name: g.Name, Node: r.Candidate, Open: g.Open, Overridden: slices.Contains(r.Overridden, g.Name), Message: g.Message}
+		p.Gates = append(p.Gates, gate)
+		if !g.Open && !gate.Overridden && holds == "" {
+			holds = g.Name + ": " + g.Message
+		}
+	}
+	for _, name := range r.Left {
+		if name == r.Node {
+			continue
+		}
+		step := v1.PlanStep{Node: name, Action: "restart", Status: Pending}
+		if name == r.Candidate {
+			step.Waiting = holds
+		}
+		phase.Steps = append(phase.Steps, step)
+	}
+	p.Phases = append(p.Phases, phase)
+	switch {
+	case r.Halted != "":
+		p.Status, p.Message = Halted, r.Halted
+	case r.Cancelled:
+		p.Status = Cancelling
+	case r.Paused:
+		p.Status = Paused
+	default:
+		p.Status = InProgress
+	}
 }

@@ -54,12 +54,17 @@ func TestRefusals(t *testing.T) {
 			c.Spec.NodeSets[0].Storage.Size = "10240mb"
 			c.Spec.NodeSets[0].Count++
 		}, nil},
-		{"version and role", map[string]int{"master": 1}, func(c *v1.Cluster) { c.Spec.Version, c.Spec.Role = "9.1.2", "x" }, []string{"spec.version", "spec.role"}},
-		{"what a restart would need", map[string]int{"master": 1}, func(c *v1.Cluster) {
+		{"an upgrade, and another role", map[string]int{"master": 1}, func(c *v1.Cluster) { c.Spec.Version, c.Spec.Role = "9.1.2", "x" }, []string{"spec.role"}},
+		{"a downgrade", map[string]int{"master": 1}, func(c *v1.Cluster) { c.Spec.Version = "8.19.20" }, []string{"spec.version"}},
+		{"what a restart brings", map[string]int{"master": 1}, func(c *v1.Cluster) {
+			s := &c.Spec.NodeSets[1]
+			s.JavaOptions, s.TimeZone, s.Resources.Heap, s.Config = []string{"-Dx=y"}, "Europe/Paris", "1gb", map[string]any{"x": 1}
+		}, nil},
+		{"what needs another reservation", map[string]int{"master": 1}, func(c *v1.Cluster) {
 			s := &c.Spec.NodeSets[1]
 			s.Roles, s.Resources.CPUs, s.Storage.Size = &[]string{"data"}, 2, "20gb"
 			s.JavaOptions, s.TimeZone = []string{"-Dx=y"}, "Europe/Paris"
-		}, []string{"spec.nodeSets[1].roles", "spec.nodeSets[1].resources.cpus", "spec.nodeSets[1].storage.size", "spec.nodeSets[1].javaOptions", "spec.nodeSets[1].timeZone"}},
+		}, []string{"spec.nodeSets[1].roles", "spec.nodeSets[1].resources.cpus", "spec.nodeSets[1].storage.size"}},
 		{"named by its place in the new spec", map[string]int{"master": 1}, func(c *v1.Cluster) {
 			c.Spec.NodeSets[1].Count = 0
 			c.Spec.NodeSets[0], c.Spec.NodeSets[1] = c.Spec.NodeSets[1], c.Spec.NodeSets[0]
@@ -69,7 +74,7 @@ func TestRefusals(t *testing.T) {
 			was, now := logs(set("data", 3), set("master", 1, "master")), logs(set("data", 3), set("master", 1, "master"))
 			c.change(&now)
 			var fields []string
-			for _, r := range plan.Refusals(was, now, func(set string) int { return c.bound[set] }) {
+			for _, r := range plan.Refusals(was, now, func(set string) int { return c.bound[set] }, []string{was.Spec.Version}) {
 				fields = append(fields, r.Field)
 				require.NotEmpty(t, r.Reason)
 			}

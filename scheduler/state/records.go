@@ -30,10 +30,15 @@ type Cluster struct {
 	InitialMasters []string  `json:"initialMasters,omitempty"`
 	ClusterUUID    string    `json:"clusterUUID,omitempty"`
 	Deletion       *Deletion `json:"deletion,omitempty"`
-	CreatedAt      time.Time `json:"createdAt"`
-	UpdatedAt      time.Time `json:"updatedAt"`
-	UpdatedBy      string    `json:"updatedBy,omitempty"`
-	Message        string    `json:"message,omitempty"`
+	// Restart is the rolling restart under way, if any.
+	Restart *Restart `json:"restart,omitempty"`
+	// RestartCancelled is the newest generation whose restarts were cancelled:
+	// they do not begin again by themselves.
+	RestartCancelled int64     `json:"restartCancelled,omitempty"`
+	CreatedAt        time.Time `json:"createdAt"`
+	UpdatedAt        time.Time `json:"updatedAt"`
+	UpdatedBy        string    `json:"updatedBy,omitempty"`
+	Message          string    `json:"message,omitempty"`
 }
 
 // Deletion is the recorded order to delete a cluster.
@@ -43,6 +48,59 @@ type Deletion struct {
 	Message string    `json:"message,omitempty"`
 	// RetainUntil is until when the volumes cannot be destroyed.
 	RetainUntil time.Time `json:"retainUntil"`
+}
+
+// Restart is a rolling restart under way: by order, or because the spec changed in
+// what only a restart brings to a node. It ends when no node needs it any more.
+type Restart struct {
+	// ID names the plan.
+	ID string `json:"id"`
+	// Ordered: every node launched before At is restarted, or those of Nodes.
+	// Otherwise those whose task was built from another spec.
+	Ordered bool      `json:"ordered,omitempty"`
+	Nodes   []string  `json:"nodes,omitempty"` // names; empty = all
+	At      time.Time `json:"at"`
+	User    string    `json:"user,omitempty"`
+	Message string    `json:"message,omitempty"`
+	// Total counted the nodes when it began.
+	Total int `json:"total"`
+
+	// Slot and Life are the node that is being restarted and its life before;
+	// Step is how far it is. "" between two nodes.
+	Slot  string      `json:"slot,omitempty"`
+	Life  int64       `json:"life,omitempty"`
+	Step  RestartStep `json:"step,omitempty"`
+	Since time.Time   `json:"since,omitzero"` // of Step
+	// Restricted: allocation is, or may be, restricted by Berth, and has to be
+	// let go. Recorded before Elasticsearch is asked.
+	Restricted bool `json:"restricted,omitempty"`
+
+	// Paused, Halted and Cancelled hold the next node back. Halted says why
+	// Berth did so by itself.
+	Paused    bool   `json:"paused,omitempty"`
+	Halted    string `json:"halted,omitempty"`
+	Cancelled bool   `json:"cancelled,omitempty"`
+	// Overrides set single gates aside; at most one for each gate.
+	Overrides []Override `json:"overrides,omitempty"`
+}
+
+// RestartStep is how far the restart of one node is.
+type RestartStep string
+
+// The steps of one node.
+const (
+	RestartRestrict RestartStep = "restrict" // Elasticsearch is to restrict allocation and flush
+	RestartStop     RestartStep = "stop"     // the task is to end
+	RestartStart    RestartStep = "start"    // the next life is to join
+	RestartRelease  RestartStep = "release"  // allocation is to be let go
+)
+
+// Override sets one gate aside for one plan until a time.
+type Override struct {
+	Gate   string    `json:"gate"`
+	User   string    `json:"user,omitempty"`
+	Reason string    `json:"reason"`
+	Until  time.Time `json:"until"`
 }
 
 // Want is what should become of a slot.
@@ -167,8 +225,12 @@ type Task struct {
 	HealthySince time.Time `json:"healthySince,omitzero"`
 	Since        time.Time `json:"since"`
 	NodeID       string    `json:"nodeId,omitempty"`
-	// Generation of the spec that the task was built from.
-	Generation int64 `json:"generation"`
+	// Generation of the spec that the task was built from, and what of it only a
+	// restart brings to a node; Version is Elasticsearch's. Both are "" for tasks
+	// of builds that did not record them.
+	Generation  int64  `json:"generation"`
+	Fingerprint string `json:"fingerprint,omitempty"`
+	Version     string `json:"version,omitempty"`
 }
 
 // Release is DESTROY and UNRESERVE under way.

@@ -36,7 +36,7 @@ func (n *nodes) ask(p *process, q observe.Request) {
 }
 
 func (n *nodes) observation(q observe.Request) (observe.Observation, *observe.Failure) {
-	o := observe.Observation{Full: q.Full, MinReplicas: -1, ClusterName: q.Cluster, Health: "green"}
+	o := observe.Observation{Full: q.Full, Away: q.Away, MinReplicas: -1, ClusterName: q.Cluster, Health: "green"}
 	var asked *node
 	for _, x := range n.order {
 		if slices.Contains(q.Endpoints, fmt.Sprintf("http://%s:%d", x.doc.Address, x.doc.HTTPPort)) {

@@ -48,6 +48,7 @@ type Fake struct {
 	calls    []Call
 	destroy  map[string]bool
 	repair   *v1.RepairView
+	restarts map[string]bool // clusters with a restart under way
 }
 
 // Call is one command as the fake saw it.
@@ -128,6 +129,41 @@ func (f *Fake) DeleteCluster(ctx context.Context, name string, o server.DeleteOp
 	view.Generation++
 	view.Status.Phase = "Deleting"
 	return v1.Accepted{Name: name, Generation: view.Generation, Changed: true, Message: "its volumes are kept until 2024-05-13T07:08:09Z"}, nil
+}
+
+// RestartCluster implements server.Commands.
+func (f *Fake) RestartCluster(ctx context.Context, name string, o server.RestartOptions) (v1.Accepted, error) {
+	if err := f.known(ctx, "RestartCluster", name); err != nil {
+		return v1.Accepted{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, Call{"RestartCluster", name, o})
+	if o.DryRun {
+		return v1.Accepted{Name: name, Generation: 1, Changed: true, DryRun: true, Message: "would restart 3 nodes"}, nil
+	}
+	if f.restarts[name] {
+		return v1.Accepted{}, v1.ProblemConflict("a restart is under way", "cancel it first")
+	}
+	if f.restarts == nil {
+		f.restarts = map[string]bool{}
+	}
+	f.restarts[name] = true
+	return v1.Accepted{Name: name, Generation: 1, PlanID: name + ".r9", Changed: true}, nil
+}
+
+// ControlPlan implements server.Commands.
+func (f *Fake) ControlPlan(ctx context.Context, name string, o server.PlanOptions) (v1.Accepted, error) {
+	if err := f.known(ctx, "ControlPlan", name); err != nil {
+		return v1.Accepted{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, Call{"ControlPlan", name, o})
+	if !f.restarts[name] {
+		return v1.Accepted{}, v1.ProblemConflict("no plan is under way", "cluster "+name+" has nothing to "+o.Verb)
+	}
+	return v1.Accepted{Name: name, Generation: 1, PlanID: name + ".r9", Changed: true, Message: o.Verb + ": done"}, nil
 }
 
 // DestroyVolume implements server.Commands.

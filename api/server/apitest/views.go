@@ -43,6 +43,19 @@ func (f *Fake) Plan(ctx context.Context, name string) (v1.PlanView, error) {
 	if err := f.known(ctx, "Plan", name); err != nil {
 		return v1.PlanView{}, err
 	}
+	if f.restarting(name) {
+		return v1.PlanView{
+			ID: name + ".r9", Generation: 1, Status: "Paused", Message: "held by a person",
+			Phases: []v1.PlanPhase{{Name: "restart nodes", Status: "InProgress", Steps: []v1.PlanStep{
+				{Node: name + "-es-1", Action: "restart", Status: "Pending", Waiting: "ClusterGreen: yellow"},
+			}}},
+			Gates: []v1.PlanGate{
+				{Name: "Reconciled", Node: name + "-es-1", Open: true},
+				{Name: "ClusterGreen", Node: name + "-es-1", Overridden: true, Message: "Elasticsearch says yellow"},
+				{Name: "CopiesElsewhere", Node: name + "-es-1", Message: "only copy of events [3]"},
+			},
+		}, nil
+	}
 	return v1.PlanView{ID: "plan-1", Generation: 1, Status: "InProgress", Phases: []v1.PlanPhase{
 		{Name: "deploy", Status: "InProgress", Steps: []v1.PlanStep{
 			{Node: name + "-es-0", Action: "deploy", Status: "Complete"},
@@ -137,4 +150,10 @@ func (f *Fake) UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error) {
 			KillOrder: &v1.OrderView{At: Epoch, User: "ann", Message: "moved"}},
 		{TaskID: "other.1.1", AgentID: "agent-9", State: "TASK_UNREACHABLE", FirstSeen: Epoch, LastSeen: Epoch, Message: message},
 	}}, nil
+}
+
+func (f *Fake) restarting(name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.restarts[name]
 }

@@ -11,8 +11,18 @@ import "time"
 // Kind says what is asked of a cluster.
 type Kind string
 
-// KindObserve reads and changes nothing.
-const KindObserve Kind = "observe"
+// The kinds of Request.
+const (
+	// KindObserve reads and changes nothing.
+	KindObserve Kind = "observe"
+	// KindAllocation sets cluster.routing.allocation.enable, or clears it.
+	KindAllocation Kind = "allocation"
+)
+
+// AllocationPrimaries lets Elasticsearch allocate primaries only: the replicas of
+// a node that is being restarted then wait for it instead of being built anew
+// elsewhere.
+const AllocationPrimaries = "primaries"
 
 // Request asks one thing of one cluster.
 type Request struct {
@@ -32,6 +42,15 @@ type Request struct {
 	// nodes. It costs the master one more read of its routing table, so it is
 	// for every half minute, not for every second.
 	Full bool
+	// Allocation is what KindAllocation sets: AllocationPrimaries, or "" for
+	// Elasticsearch's default. Owned: the setting may be at AllocationPrimaries
+	// by an earlier request of the caller's. Any other restriction is somebody
+	// else's and is left alone: the answer is then a Failure of class Conflict.
+	Allocation string
+	Owned      bool
+	// Flush has the indices' translogs written down before Allocation is set, so
+	// that a restarted node recovers from its own files. It is tried only.
+	Flush bool
 	// Away are names of nodes that the caller counts as lost, whether or not
 	// they are still members: a shard whose only started copies are on them is
 	// at risk.
@@ -39,7 +58,8 @@ type Request struct {
 }
 
 // Observation is a readable, complete answer. Whatever could not be read
-// completely is a Failure instead.
+// completely is a Failure instead. Of another kind than KindObserve it has only
+// Seq and At, and says that the change was read back.
 type Observation struct {
 	// Seq is the request's.
 	Seq int64
@@ -177,6 +197,8 @@ const (
 	Unreadable Class = "unreadable"
 	// Timeout: connected, and no answer in time.
 	Timeout Class = "timeout"
+	// Conflict: somebody else has set what was to be changed.
+	Conflict Class = "conflict"
 )
 
 // Failure says why there is no observation. It is never evidence for anything

@@ -183,6 +183,9 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 				line("%s", text)
 			}
 		}
+		for _, g := range p.Gates {
+			line("  gate %s of %s: %s", g.Name, g.Node, strings.TrimRight(fmt.Sprintf("open %t, overridden %t, %s", g.Open, g.Overridden, g.Message), ", "))
+		}
 	case "explain":
 		e, problem := w.core.Explain(name)
 		require.Nil(w.t, problem)

@@ -13,6 +13,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/executor"
 	"github.com/berthdata/berth/scheduler"
+	"github.com/berthdata/berth/scheduler/elastic/observe"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -37,6 +38,11 @@ func (w *world) print(out *strings.Builder, d scheduler.Decision, questions bool
 	}
 	for _, e := range d.Published {
 		line("event %s %s: %s", e.Type, strings.Trim(e.Cluster+e.Application+"/"+e.Node, "/"), e.Message)
+	}
+	for _, q := range d.Elastic {
+		if q.Kind == observe.KindAllocation {
+			line("asks %s for allocation %q (owned: %t, flush: %t)", q.Cluster, q.Allocation, q.Owned, q.Flush)
+		}
 	}
 	if !questions {
 		return
@@ -101,6 +107,20 @@ func clusterText(c state.Cluster) string {
 	}
 	if c.Deletion != nil {
 		text += ", to be deleted"
+	}
+	if r := c.Restart; r != nil {
+		text += fmt.Sprintf(", restart %s of %d", r.ID, r.Total)
+		if r.Slot != "" {
+			text += fmt.Sprintf(": %s after life %d, %s", r.Slot, r.Life, r.Step)
+		}
+		for _, note := range []struct {
+			is   bool
+			text string
+		}{{r.Restricted, "restricted"}, {r.Paused, "paused"}, {r.Halted != "", "halted"}, {r.Cancelled, "cancelled"}} {
+			if note.is {
+				text += ", " + note.text
+			}
+		}
 	}
 	return text
 }

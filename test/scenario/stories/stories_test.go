@@ -80,7 +80,7 @@ func (w *world) run(d *datadriven.TestData) string {
 		d := w.core.Step(w.now, scheduler.OffersReceived{Offers: w.makeOffers(d)})
 		w.last, w.wake = &d, d.Wake
 		for _, q := range d.Elastic {
-			w.asked[q.Cluster] = q.Seq
+			w.asked[q.Cluster] = q
 		}
 		w.checkDestroys(d)
 		w.print(&out, d, false)
@@ -119,7 +119,7 @@ func (w *world) run(d *datadriven.TestData) string {
 	case "meddle": // meddle reserve|destroy|unreserve AGENT: what somebody else does there
 		w.meddle(d)
 		return "ok\n"
-	case "elastic": // elastic CLUSTER [health=green uuid=U nodes=N replicas=R error=CLASS stale]
+	case "elastic": // elastic CLUSTER [health=green uuid=U nodes=N replicas=R master=NODE at-risk=INDEX error=CLASS stale]
 		show(w.observation(d))
 	case "advance": // advance 5s [brief]: brief leaves out what is only asked again
 		span, err := time.ParseDuration(names(d)[0])
@@ -160,6 +160,16 @@ func (w *world) run(d *datadriven.TestData) string {
 		retain, err := time.ParseDuration(value(d, "retain", "168h"))
 		require.NoError(w.t, err)
 		show(scheduler.SpecDeleted{Reply: 1, Name: names(d)[0], RetainFor: retain, User: value(d, "user", "ann")})
+	case "restart": // restart CLUSTER [nodes=A,B dry-run]
+		e := scheduler.RestartOrdered{Reply: 1, Name: names(d)[0], DryRun: d.HasArg("dry-run"), User: "ann", Message: "why"}
+		if nodes := value(d, "nodes", ""); nodes != "" {
+			e.Nodes = strings.Split(nodes, ",")
+		}
+		show(e)
+	case "plan": // plan VERB CLUSTER [gate=G]
+		show(scheduler.PlanControlled{
+			Reply: 1, Verb: scheduler.PlanVerb(names(d)[0]), Name: names(d)[1], Gate: value(d, "gate", ""), For: time.Hour, User: "ann", Message: "why",
+		})
 	case "destroy":
 		show(scheduler.VolumeDestroyOrdered{Reply: 1, ID: names(d)[0], User: "ann"})
 	case "restore":
@@ -333,7 +343,7 @@ func (w *world) operations(d *datadriven.TestData) []mesos.OperationStatus {
 func (w *world) observation(d *datadriven.TestData) scheduler.ElasticObserved {
 	name := names(d)[0]
 	w.let(true)
-	seq := w.asked[name]
+	seq := w.asked[name].Seq
 	if d.HasArg("stale") {
 		seq--
 	}
@@ -348,6 +358,13 @@ func (w *world) observation(d *datadriven.TestData) scheduler.ElasticObserved {
 	o.Nodes = make([]observe.Node, int(number(w.t, d, "nodes", 0)))
 	if d.HasArg("replicas") {
 		o.Full, o.MinReplicas, o.MinReplicasIndex = true, int(number(w.t, d, "replicas", 1)), "events"
+		o.Away = w.asked[name].Away
+	}
+	if master := value(d, "master", ""); master != "" {
+		o.Nodes[0] = observe.Node{Name: master, Master: true}
+	}
+	if index := value(d, "at-risk", ""); index != "" {
+		o.AtRisk, o.AtRiskTotal = []observe.AtRisk{{Index: index, Shards: []int{0, 3}, ShardCount: 2}}, 1
 	}
 	return e
 }

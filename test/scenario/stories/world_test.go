@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/berthdata/berth/scheduler"
+	"github.com/berthdata/berth/scheduler/elastic/observe"
 	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 )
@@ -55,8 +56,8 @@ type world struct {
 	lost    bool
 	refused mesos.Offer_Operation_Type
 
-	asked map[string]int64     // newest question by cluster
-	kept  map[state.Key][]byte // by the backup
+	asked map[string]observe.Request // newest question by cluster
+	kept  map[state.Key][]byte       // by the backup
 
 	refusedSpark string // what the API said of the last application that it refused
 	// operated are calls of the operator API without an answer.
@@ -66,7 +67,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, now: epoch, durable: map[state.Key][]byte{},
-		machines: map[string]*machine{}, offers: map[string]*mesos.Offer{}, failed: map[string]bool{}, asked: map[string]int64{},
+		machines: map[string]*machine{}, offers: map[string]*mesos.Offer{}, failed: map[string]bool{}, asked: map[string]observe.Request{},
 	}
 	w.start()
 	return w
@@ -100,7 +101,7 @@ func (w *world) step(ev scheduler.Event) scheduler.Decision {
 	d := w.core.Step(w.now, ev)
 	w.last, w.wake = &d, d.Wake
 	for _, q := range d.Elastic {
-		w.asked[q.Cluster] = q.Seq
+		w.asked[q.Cluster] = q
 	}
 	w.checkDestroys(d)
 	return d
