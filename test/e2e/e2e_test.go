@@ -53,7 +53,13 @@ var threeAgents = []mesos.AgentOptions{
 // newWorld starts ZooKeeper, Mesos and Berth; limit bounds the whole test.
 func newWorld(t *testing.T, limit time.Duration, o mesos.Options) *world {
 	t.Helper()
-	assets := rigtest.Need(t, setup.All())
+	return newWorldOf(t, limit, o, setup.All())
+}
+
+// newWorldOf has the systems that are wanted, and Berth all their versions.
+func newWorldOf(t *testing.T, limit time.Duration, o mesos.Options, want setup.Want) *world {
+	t.Helper()
+	assets := rigtest.Need(t, want)
 	w := &world{t: t, ctx: rigtest.Context(t, limit), rig: rigtest.New(t), zk: zookeeper.Run(t, zookeeper.Options{})}
 	var err error
 	if o.Agents == nil {

@@ -39,9 +39,19 @@ func All() Want {
 	return Want{Mesos: true, ZooKeeper: true, Elasticsearch: []string{DefaultElasticsearch}}
 }
 
+// UpgradeFrom is the version from which the tests upgrade to DefaultElasticsearch.
+const UpgradeFrom = "7.17.29"
+
+// Upgrade is what the tests of upgrades need.
+func Upgrade() Want {
+	w := All()
+	w.Elasticsearch = []string{UpgradeFrom, DefaultElasticsearch}
+	return w
+}
+
 // Everything is what the whole test suite needs: also Spark, which is large.
 func Everything() Want {
-	w := All()
+	w := Upgrade()
 	w.Spark, w.Maven = spark.Versions, true
 	return w
 }

@@ -16,7 +16,7 @@ import (
 
 func main() {
 	want := setup.All()
-	es := flag.String("es", strings.Join(want.Elasticsearch, ","), "versions of Elasticsearch, separated by commas")
+	es := flag.String("es", "", "versions of Elasticsearch, separated by commas; default: those that are needed")
 	everything := flag.Bool("everything", false, "also Spark and what builds the plugin for it")
 	flag.Parse()
 	if *everything {
@@ -26,7 +26,9 @@ func main() {
 		fmt.Fprintf(os.Stderr, "setup: unexpected argument %q\n", flag.Arg(0))
 		os.Exit(2)
 	}
-	want.Elasticsearch = strings.FieldsFunc(*es, func(r rune) bool { return r == ',' })
+	if *es != "" {
+		want.Elasticsearch = strings.FieldsFunc(*es, func(r rune) bool { return r == ',' })
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if _, err := setup.Prepare(ctx, want, os.Stdout); err != nil {
