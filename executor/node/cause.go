@@ -16,6 +16,7 @@ var causes = []process.Sign{
 	{Pattern: regexp.MustCompile(`No space left on device|Disk quota exceeded`), Hint: "the disk is full"},
 	{Pattern: regexp.MustCompile(`(?i)bootstrap check failure|bootstrap checks failed|^\[\d+\]: `), Hint: "Elasticsearch's bootstrap checks refuse this machine"},
 	{Pattern: regexp.MustCompile(`can ?not run elasticsearch as root`), Hint: "the node was started as root"},
+	{Pattern: regexp.MustCompile(`Failed to parse (value|setting)|(?i)invalid value .* for setting|value .* for setting .* must be`), Hint: "a setting has a value that this version does not take"},
 	{Pattern: regexp.MustCompile(`(?i)unknown setting \[`), Hint: "the configuration has a setting that this version does not know"},
 	{Pattern: regexp.MustCompile(`(?i)cannot (downgrade|upgrade) a node|incompatible with (the )?(current )?version|IndexFormatTooNew|IndexFormatTooOld`), Hint: "the data was written by another, incompatible version"},
 	{Pattern: regexp.MustCompile(`(?i)different cluster uuid|CoordinationStateRejectedException`), Hint: "the node's data belongs to another cluster"},

@@ -84,6 +84,7 @@ func TestLikelyCause(t *testing.T) {
 		{"permission", "java.nio.file.AccessDeniedException: /data/nodes", "may not use a file"},
 		{"disk", "java.io.IOException: No space left on device\njava.lang.IllegalStateException: x", "disk is full"},
 		{"option", "Unrecognized VM option 'UseParNewGC'\nError: Could not create the Java Virtual Machine.", "refuses one of its options"},
+		{"value", "java.lang.IllegalArgumentException: Failed to parse value [many] for setting [thread_pool.write.queue_size]\n\tat org.elasticsearch.x\nERROR: Elasticsearch died while starting up, with exit code 1", "[thread_pool.write.queue_size]"},
 		{"setting", "java.lang.IllegalArgumentException: unknown setting [foo.bar] please check", "foo.bar"},
 		{"downgrade", "java.lang.IllegalStateException: cannot downgrade a node from version [8.0.0] to version [7.17.0]", "incompatible version"},
 		{"nested only", "x\nCaused by: java.io.IOException: error=13, Permission denied", "error=13"},
