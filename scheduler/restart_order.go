@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -71,7 +70,7 @@ func (c *Core) restartOrdered(e RestartOrdered) {
 	}
 	for i, name := range e.Nodes {
 		if !slices.Contains(names, name) {
-			p := v1.NewProblem(http.StatusUnprocessableEntity, v1.CodeSpecInvalid, "a node cannot be restarted", "nothing was changed")
+			p := v1.NewProblem(422, v1.CodeSpecInvalid, "a node cannot be restarted", "nothing was changed")
 			p.Fields = []v1.FieldError{{Field: fmt.Sprintf("nodes[%d]", i), Message: fmt.Sprintf("%q is no node of cluster %s that runs", name, e.Name)}}
 			reply(nil, p)
 			return
@@ -157,7 +156,7 @@ func (c *Core) controlPlan(e PlanControlled) (*v1.Accepted, *v1.Problem) {
 		said = "cancelled: the node under way is finished, the others stay as they are"
 	case PlanOverride:
 		if !slices.Contains(plan.Overridable, e.Gate) {
-			p := v1.NewProblem(http.StatusUnprocessableEntity, v1.CodeSpecInvalid, "no such gate to override", "nothing was changed")
+			p := v1.NewProblem(422, v1.CodeSpecInvalid, "no such gate to override", "nothing was changed")
 			p.Fields = []v1.FieldError{{Field: "gate", Message: fmt.Sprintf("%q is none of %s", e.Gate, strings.Join(plan.Overridable, ", "))}}
 			return nil, p
 		}
