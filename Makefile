@@ -10,6 +10,7 @@ GOVULNCHECK := $(GO) run golang.org/x/vuln/cmd/govulncheck@v1.9.0
 SPARK_BACKEND := $(BIN)/berth-spark-backend.jar
 WORKLOAD ?= w-10k-10k
 FUZZTIME ?= 20s
+FUZZMOST ?= 5m
 # How many fresh seeds of the simulator make test plays, and without SEED and SEEDS make sim.
 FRESH ?= 2000
 
@@ -46,18 +47,29 @@ demo-check: setup ## the demo without a person: exit code 0 or 1
 	$(GO) run ./test/cmd/demo -check
 
 .PHONY: test
-test: setup-everything build spark-backend ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
+test: quick setup-everything build spark-backend ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
 	$(GO) run ./test/cmd/sim -fresh $(FRESH)
-	BERTH_TEST_REQUIRE_REAL=1 $(GO) test -race -count=1 -timeout 20m -p 2 ./...
+	BERTH_TEST_REQUIRE_REAL=1 $(GO) run ./test/cmd/suite -race -count=1 -timeout 20m -p 2 ./...
 
 .PHONY: test-short
 test-short: ## what needs no external system, under a minute
 	$(GO) test -short -count=1 ./...
 
-.PHONY: lint
-lint: ## gofmt, go vet, staticcheck
+.PHONY: quick
+quick: ## what takes seconds and finds most slips: gofmt, go vet, the architecture's rules
 	@out=$$(gofmt -l . ); if [ -n "$$out" ]; then echo "not gofmt-ed: $$out"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) test -count=1 ./test/arch
+
+.PHONY: lint
+lint: quick staticcheck ## quick, and staticcheck
+
+.PHONY: staticcheck-version
+staticcheck-version:
+	@$(STATICCHECK) -version
+
+.PHONY: staticcheck
+staticcheck: ## at a pinned version, through the module proxy
 	$(STATICCHECK) ./...
 
 .PHONY: vuln
@@ -65,12 +77,8 @@ vuln: ## known vulnerabilities that the code reaches (needs the Go vulnerability
 	$(GOVULNCHECK) ./...
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME
-	@for pkg in $$($(GO) list ./...); do \
-	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
-	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
-	  done; \
-	done
+fuzz: ## every fuzz target for FUZZTIME, all of them within FUZZMOST (0: no bound)
+	$(GO) run ./test/cmd/fuzz -time $(FUZZTIME) -most $(FUZZMOST)
 
 .PHONY: sim
 sim: ## the simulator: SEED=n with a trace (ITEMS=3,9 only these of it), SEEDS=from-to, or FRESH seeds
