@@ -1,6 +1,9 @@
 package server
 
-import "slices"
+import (
+	"net"
+	"slices"
+)
 
 // Facts are what the OpenAPI document must say about a route.
 type Facts struct {
@@ -42,3 +45,9 @@ func RoutePatterns() []string {
 	}
 	return list
 }
+
+// ListenBounded is Listen with another bound.
+var ListenBounded = listen
+
+// Inner is the connection below a bounded one.
+func Inner(c net.Conn) net.Conn { return c.(*boundedConn).Conn }

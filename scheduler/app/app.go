@@ -133,7 +133,7 @@ func (a *App) validation() v1.Validation {
 }
 
 func (a *App) listen() error {
-	l, err := net.Listen("tcp", a.o.Listen)
+	l, err := server.Listen(a.o.Listen)
 	if err != nil {
 		return fmt.Errorf("the API's address: %w", err)
 	}

@@ -34,6 +34,8 @@ type Fake struct {
 	Script func(view *v1.ClusterView, read int)
 	// Files are the artifacts, by task id, token and file name.
 	Files map[[3]string][]byte
+	// Views, when set, is what Clusters answers.
+	Views []v1.ClusterView
 	// NotReady is what Readiness waits for; "" means ready.
 	NotReady string
 	// Findings has the ledger show some, Away only that an agent is away. Silent is
@@ -224,6 +226,9 @@ func (f *Fake) Clusters(ctx context.Context) ([]v1.ClusterView, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.Views != nil {
+		return f.Views, nil
+	}
 	var list []v1.ClusterView
 	for _, name := range slices.Sorted(maps.Keys(f.clusters)) {
 		list = append(list, *f.clusters[name])
