@@ -54,7 +54,7 @@ func serving(t *testing.T, connections int, change func(*server.Options)) *harne
 	})
 	h.url = "http://" + ln.Addr().String()
 	// Connections that are not kept do not take places that the test counts.
-	h.http = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	h.http = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	return h
 }
 

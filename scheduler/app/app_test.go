@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -121,6 +123,34 @@ func TestLeaderWithoutMesosServesAndIsNotReady(t *testing.T) {
 	require.NoError(t, err)
 	for _, series := range []string{"berth_leader 1", `berth_clusters{phase="Pending"} 1`, "berth_mesos_connected 0"} {
 		assert.Contains(t, string(body), series)
+	}
+}
+
+// Clients that are slow, stuck or silent hold connections, and never the loop.
+func TestSlowClientsDoNotHoldTheLoop(t *testing.T) {
+	a, c := start(t, options(t))
+	leads(t, a)
+	say := func(text string) {
+		conn, err := net.Dial("tcp", a.Addr())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		require.NoError(t, conn.(*net.TCPConn).SetReadBuffer(1024))
+		_, err = io.WriteString(conn, text)
+		require.NoError(t, err)
+	}
+	for range 100 {
+		say("")
+		say("GET /v1/clusters HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
+		say("PUT /v1/clusters/logs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/yaml\r\nContent-Length: 9000\r\n\r\nname: ")
+		say("GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+	}
+	doc := "name: logs\nspec:\n  version: 8.19.21\n  nodeSets:\n  - name: node\n    count: %d\n    resources: {cpus: 1, memory: 1gb}\n    storage: {size: 1gb}\n"
+	for i := range 20 {
+		began := time.Now()
+		require.NoError(t, a.leading.Load().runner.Query(t.Context(), func(*scheduler.Core) {}))
+		_, err := c.PutCluster(t.Context(), "logs", fmt.Appendf(nil, doc, i+1), client.TypeYAML, client.PutOptions{})
+		require.NoError(t, err)
+		require.Less(t, time.Since(began), 5*time.Second)
 	}
 }
 
