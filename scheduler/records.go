@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -39,13 +40,16 @@ func checkName(key state.Key, name string) error {
 	return nil
 }
 
-// checkCluster finds numbers of nodes that no spec may have: making slots for them
-// would take for ever.
+// checkCluster finds nodes that no spec may have: so many that making slots for
+// them would take for ever, or with names under which no slot can be stored.
 func checkCluster(key state.Key, c *state.Cluster) error {
 	all := 0
 	for _, set := range c.Spec.Spec.NodeSets {
 		if set.Count < 0 || set.Count > v1.MaxClusterNodes {
 			return fmt.Errorf("%s: %w: node set %q has %d nodes", key, state.ErrDamaged, set.Name, set.Count)
+		}
+		if _, err := slotRecord.Key(plan.NodeName(c.Spec.Name, set.Name, set.Count) + ".1"); err != nil {
+			return fmt.Errorf("%s: %w: node set %q: %w", key, state.ErrDamaged, set.Name, err)
 		}
 		all += set.Count
 	}

@@ -70,6 +70,7 @@ func TestBadRecordsAreNamed(t *testing.T) {
 		"bad key":                {"slots", `{}`, state.ErrBadKey, "slots"},
 		"nodes without number":   {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x","count":99999999}]}}}}`, state.ErrDamaged, "99999999 nodes"},
 		"too many in all":        {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x","count":1500},{"name":"y","count":1500}]}}}}`, state.ErrDamaged, "3000 nodes"},
+		"bad set name":           {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x/y","count":1}]}}}}`, state.ErrDamaged, `node set "x/y"`},
 		"negative nodes":         {"clusters/a", `{"v":1,"kind":"clusters","body":{"spec":{"name":"a","spec":{"nodeSets":[{"name":"x","count":-1}]}}}}`, state.ErrDamaged, "-1 nodes"},
 		"unknown workload":       {"slots/a.1", slotBody(`"kind":"ships","want":"run"`), errUnknownKind, `slots/a.1: it runs "ships"`},
 		"unknown want":           {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"fly"`), state.ErrDamaged, `want "fly"`},
