@@ -206,7 +206,7 @@ func (c *Core) forgetEnded() {
 // recordOf is a slot as the ledger's first witness: what surely is there, and
 // whether the last view was asked for late enough to contradict it.
 func (c *Core) recordOf(s *slot) volumes.Record {
-	r := volumes.Record{Label: s.ID, PersistenceID: s.Identity.PersistenceID, State: volumes.StateOwned}
+	r := volumes.Record{Label: s.ID, PersistenceID: s.Identity.PersistenceID, State: volumes.StateOwned, Missed: s.missing}
 	switch s.Want {
 	case state.WantRetain:
 		r.State = volumes.StateRetained

@@ -31,6 +31,9 @@ type Record struct {
 	// Settled: the view was asked for well after the record last changed, and no
 	// operation is under way. Otherwise what it does not show proves nothing.
 	Settled bool
+	// Missed: an earlier view that could tell has shown that something is missing,
+	// and none has shown it since.
+	Missed bool
 }
 
 // View is what the master shows of one agent: the second witness.
@@ -207,7 +210,7 @@ func (e *Entry) judge(unknown string) {
 	switch {
 	case unknown != "" && (lacking != "" || !e.Seen):
 		e.Class, e.Why = ClassUnknown, unknown
-	case !r.Settled && (lacking != "" || !e.Seen):
+	case !r.Settled && !(r.Missed && lacking != "") && (lacking != "" || !e.Seen):
 		e.Why = "it changed after the master was asked, or an operation is under way"
 	case lacking != "":
 		e.Class, e.Why = ClassMissing, lacking+", and Berth did not remove it"

@@ -56,6 +56,7 @@ func TestClassify(t *testing.T) {
 	destroying := with(func(r *volumes.Record) { r.State = volumes.StateDestroying })
 	lost := with(func(r *volumes.Record) { r.State = volumes.StateLost })
 	changed := with(func(r *volumes.Record) { r.Settled = false })
+	missed := with(func(r *volumes.Record) { r.Settled, r.Missed = false, true })
 	nowhere := with(func(r *volumes.Record) { r.AgentID, r.Reserved, r.Created = "", false, false })
 	unsure := with(func(r *volumes.Record) { r.Reserved, r.Created = false, false })
 	cpus := []mesos.Resource{scalar("cpus", 1, reserved("s"))}
@@ -84,6 +85,9 @@ func TestClassify(t *testing.T) {
 		{"its agent is away, and was seen with a part", &owned, views(away("a1", cpus...)), []string{"unknown s seen @a1"}},
 		{"not there", &owned, views(view("a1")), []string{"missing s @a1"}},
 		{"not there, and the record is newer", changed, views(view("a1")), []string{"owned s @a1"}},
+		{"not there, and the record is newer, but it was missed before", missed, views(view("a1")), []string{"missing s @a1"}},
+		{"missed before, and there", missed, views(view("a1", volume1...)), []string{"owned s seen @a1"}},
+		{"missed before, and its agent is away", missed, views(away("a1")), []string{"unknown s @a1"}},
 		{"there, and the record is newer", changed, views(view("a1", volume1...)), []string{"owned s seen @a1"}},
 		{"a record without a place", nowhere, views(view("a1")), []string{"owned s @"}},
 		{"a record without a place, and its reservation", nowhere, views(view("a1", cpus...)), []string{"owned s seen @a1"}},

@@ -43,6 +43,8 @@ type world struct {
 	zk    *zookeeper.Server
 	mesos *mesos.Cluster
 	berth *berth.Berth
+	// binaries are Berth's own programs, for the command line.
+	binaries berth.Binaries
 }
 
 // threeAgents differ by rack and zone.
@@ -50,8 +52,9 @@ var threeAgents = []mesos.AgentOptions{
 	{Attributes: "rack:r1;zone:z1"}, {Attributes: "rack:r2;zone:z2"}, {Attributes: "rack:r3;zone:z1"},
 }
 
-// newWorld starts ZooKeeper, Mesos and Berth; limit bounds the whole test.
-func newWorld(t *testing.T, limit time.Duration, o mesos.Options) *world {
+// newWorld starts ZooKeeper, Mesos and Berth, this with further flags; limit bounds
+// the whole test.
+func newWorld(t *testing.T, limit time.Duration, o mesos.Options, flags ...string) *world {
 	t.Helper()
 	return newWorldOf(t, limit, o, setup.All())
 }
@@ -69,10 +72,10 @@ func newWorldOf(t *testing.T, limit time.Duration, o mesos.Options, want setup.W
 	require.NoError(t, err)
 	bin, err := w.rig.Mkdir("bin")
 	require.NoError(t, err)
-	binaries, err := berth.Build(w.ctx, bin)
+	w.binaries, err = berth.Build(w.ctx, bin)
 	require.NoError(t, err)
 	w.berth, err = berth.Start(w.rig, berth.Options{
-		Binaries: binaries, Mesos: w.mesos.MasterURL(), ZooKeeper: w.zk.Addr, Elasticsearch: assets.Elasticsearch,
+		Binaries: w.binaries, Mesos: w.mesos.MasterURL(), ZooKeeper: w.zk.Addr, Elasticsearch: assets.Elasticsearch, Flags: flags,
 	})
 	require.NoError(t, err)
 	require.NoError(t, w.berth.WaitReady(w.ctx))

@@ -46,3 +46,24 @@ func Eventually(ctx context.Context, every time.Duration, what string, check fun
 		}
 	}
 }
+
+// Hold calls check at once and then every interval for as long as given, and returns
+// its first error: for what must not happen, where nothing tells that it will not.
+func Hold(ctx context.Context, long, every time.Duration, what string, check func(context.Context) error) error {
+	end := time.NewTimer(long)
+	defer end.Stop()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if err := check(ctx); err != nil {
+			return fmt.Errorf("%s: not any more: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: cut short: %w", what, ctx.Err())
+		case <-end.C:
+			return nil
+		case <-tick.C:
+		}
+	}
+}
