@@ -56,11 +56,11 @@ var threeAgents = []mesos.AgentOptions{
 // the whole test.
 func newWorld(t *testing.T, limit time.Duration, o mesos.Options, flags ...string) *world {
 	t.Helper()
-	return newWorldOf(t, limit, o, setup.All())
+	return newWorldOf(t, limit, o, setup.All(), flags...)
 }
 
 // newWorldOf has the systems that are wanted, and Berth all their versions.
-func newWorldOf(t *testing.T, limit time.Duration, o mesos.Options, want setup.Want) *world {
+func newWorldOf(t *testing.T, limit time.Duration, o mesos.Options, want setup.Want, flags ...string) *world {
 	t.Helper()
 	assets := rigtest.Need(t, want)
 	w := &world{t: t, ctx: rigtest.Context(t, limit), rig: rigtest.New(t), zk: zookeeper.Run(t, zookeeper.Options{})}
