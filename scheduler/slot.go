@@ -62,6 +62,9 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 	if t.State == state.TaskStaging {
 		at(c.askAgain(s, t.LaunchedAt))
 	}
+	if t.State == state.TaskUnreachable && s.Need.Ephemeral {
+		return false // it holds nothing that could come back elsewhere
+	}
 	if t.State == state.TaskUnreachable {
 		// The machine may come back under a new agent id, which the master's
 		// own view shows first. An offer of the volume then says that nothing

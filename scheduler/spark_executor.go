@@ -168,6 +168,8 @@ func (c *Core) overdue(a *application, s *slot, at func(time.Time)) string {
 		return "its driver has ended"
 	case s.Executor.Context != a.Context.Number:
 		return "its driver's SparkContext is over"
+	case !s.live() && (a.Kill != nil || a.Context.Unregistered != nil):
+		return "none is started any more"
 	}
 	if u := a.Context.Unregistered; u != nil {
 		if until := u.At.Add(leftoverExecutors); until.After(c.now) {
@@ -327,17 +329,21 @@ func (w sparkExecutor) ended(s *slot, st mesos.TaskStatus, neverRan bool) bool {
 	}
 	text := endText(st)
 	byItself := x.Stop == "" && x.Decommission == nil && !lostWithAgent(st) && st.GetState() != mesos.TASK_KILLED
-	c.tellExit(a, s, st, byItself && !neverRan)
+	if !neverRan || !lostLaunch(st) {
+		c.tellExit(a, s, st, byItself && !neverRan)
+	}
 	switch {
+	case neverRan && lostLaunch(st):
+		c.publishSlot("LaunchLost", s, "%s did not start (%s): another one is started in its place", s.Task.ID, text)
 	case !byItself:
 		c.publishSlot("NodeStopped", s, "%s ended: %s", s.Task.ID, text)
 	case st.GetState() == mesos.TASK_FINISHED:
 		c.publishSlot("NodeStopped", s, "%s ended by itself", s.Task.ID)
-		c.countWave(a, s)
+		c.countWave(a, s, text)
 	default:
 		c.publishSlot("NodeFailed", s, "%s failed: %s", s.Task.ID, text)
 		c.countHost(a, s)
-		c.countWave(a, s)
+		c.countWave(a, s, text)
 	}
 	s.Want = state.WantRetain // it holds nothing: the slot goes with this step
 	c.lookApps[s.Owner] = true
@@ -383,15 +389,17 @@ func (c *Core) countHost(a *application, s *slot) {
 
 // countWave counts executors that end by themselves soon after their start. Those
 // that were started together are one wave; after each the pause grows.
-func (c *Core) countWave(a *application, s *slot) {
-	if s.Task.LaunchedAt.Before(a.wave) || c.now.Sub(s.Task.LaunchedAt) >= quickFailure {
+func (c *Core) countWave(a *application, s *slot, text string) {
+	if !s.Task.LaunchedAt.After(a.wave) || c.now.Sub(s.Task.LaunchedAt) >= quickFailure {
 		return // of a wave that was counted, or long after its start
 	}
 	a.crashes++
 	a.wave = c.now
-	a.resume = c.now.Add(backoff(a.crashes))
+	if a.crashes > 1 {
+		a.resume = c.now.Add(backoff(a.crashes - 1))
+	}
 	if a.crashes == crashWaves {
-		c.publishApplication("ExecutorsCrashing", a, "executors end soon after their start, %d waves in a row: the next are started with growing pauses; the last one: %s", a.crashes, s.Task.Message)
+		c.publishApplication("ExecutorsCrashing", a, "executors end soon after their start, %d waves in a row: the next are started with growing pauses; the last one: %s", a.crashes, text)
 	}
 }
 
@@ -401,7 +409,7 @@ func (c *Core) settleCrashes(a *application, live []*slot, at func(time.Time)) {
 		return
 	}
 	for _, s := range live {
-		if !s.live() || s.Task.State != state.TaskRunning || s.Task.LaunchedAt.Before(a.wave) {
+		if !s.live() || s.Task.State != state.TaskRunning || !s.Task.LaunchedAt.After(a.wave) {
 			continue
 		}
 		if lasted := s.Task.LaunchedAt.Add(stableAfter); lasted.After(c.now) {

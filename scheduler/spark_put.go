@@ -92,7 +92,14 @@ func checkApplication(name string, a *application, ifGeneration *int64) *v1.Prob
 		}
 	}
 	if ifGeneration != nil && *ifGeneration != have {
-		return v1.ProblemGenerationMismatch(name, *ifGeneration, have)
+		detail := fmt.Sprintf("the change was made for generation %d, but application %q is at generation %d", *ifGeneration, name, have)
+		switch {
+		case a == nil:
+			detail = fmt.Sprintf("the change was made for generation %d, but there is no application %q", *ifGeneration, name)
+		case *ifGeneration == 0:
+			detail = fmt.Sprintf("application %q exists already, at generation %d", name, have)
+		}
+		return v1.NewProblem(412, v1.CodeGenerationMismatch, "the application has changed meanwhile", detail)
 	}
 	return nil
 }
@@ -151,12 +158,23 @@ func (a *application) effectOf(changes []v1.Change) string {
 	if a.End != nil {
 		return fmt.Sprintf("starts it again; it has ended (%s)", a.End.State)
 	}
-	for _, ch := range changes {
-		if !strings.HasPrefix(ch.Leaf, "executors.") && ch.Leaf != "driver.supervise" && a.running() {
-			return "executors that start from now on follow; the driver does with its next attempt"
-		}
+	if a.running() && !atOnce(changes) {
+		return "what the driver was started with changes with its next attempt"
 	}
 	return ""
+}
+
+// atOnce reports whether changes are all of such fields as Berth itself goes by.
+func atOnce(changes []v1.Change) bool {
+	for _, ch := range changes {
+		switch ch.Leaf {
+		case "executors.count", "executors.min", "executors.max", "executors.constraints", "executors.spread", "executors.maxPerHost",
+			"driver.supervise", "driver.constraints":
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // createApplication makes an application's record; its slots follow when the step
@@ -181,6 +199,9 @@ func (c *Core) updateApplication(a *application, spec v1.SparkApplication, e Spa
 	was := a.bounds()
 	least, most := a.Spec.Spec.Executors.Bounds()
 	a.Spec = spec
+	if a.AttemptGeneration == a.Generation && atOnce(out.Changes) {
+		a.AttemptGeneration++
+	}
 	a.Generation++
 	a.UpdatedBy, a.Message = e.User, clip(e.Message)
 	if l, m := spec.Spec.Executors.Bounds(); l != least || m != most {

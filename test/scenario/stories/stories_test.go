@@ -88,10 +88,13 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.let(true)
 		delete(w.offers, names(d)[0])
 		show(scheduler.OfferRescinded{OfferID: names(d)[0]})
-	case "inverse-offer":
+	case "inverse-offer": // inverse-offer AGENT [in=2h]
+		in, err := time.ParseDuration(value(d, "in", "0s"))
+		require.NoError(w.t, err)
 		show(scheduler.InverseOffersReceived{Offers: []mesos.InverseOffer{{
-			OfferID: mesos.OfferID{Value: "i1"}, AgentID: &mesos.AgentID{Value: names(d)[0]}}}})
-	case "status": // status STATE TASK… [agent=A no-uuid healthy unhealthy executor-stays reason= message= uuid=]
+			OfferID: mesos.OfferID{Value: "i1"}, AgentID: &mesos.AgentID{Value: names(d)[0]},
+			Unavailability: mesos.Unavailability{Start: mesos.TimeInfo{Nanoseconds: w.now.Add(in).UnixNano()}}}}})
+	case "status": // status STATE TASK… [agent=A no-uuid healthy unhealthy executor-stays reason= message= uuid= exit=N signal=S]
 		for _, st := range w.statuses(d) {
 			show(scheduler.TaskUpdated{Status: st})
 		}
@@ -285,6 +288,12 @@ func (w *world) statuses(d *datadriven.TestData) []mesos.TaskStatus {
 		}
 		if uuid := value(d, "uuid", ""); uuid != "" {
 			data, err := executor.Report{Phase: executor.PhaseJoined, ClusterUUID: uuid}.Encode()
+			require.NoError(w.t, err)
+			s.Data = data
+		}
+		if d.HasArg("exit") || d.HasArg("signal") {
+			r := executor.Report{Phase: executor.PhaseExited, ExitCode: int(number(w.t, d, "exit", 0)), Signal: value(d, "signal", "")}
+			data, err := r.Encode()
 			require.NoError(w.t, err)
 			s.Data = data
 		}
