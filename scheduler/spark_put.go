@@ -92,14 +92,7 @@ func checkApplication(name string, a *application, ifGeneration *int64) *v1.Prob
 		}
 	}
 	if ifGeneration != nil && *ifGeneration != have {
-		detail := fmt.Sprintf("the change was made for generation %d, but application %q is at generation %d", *ifGeneration, name, have)
-		switch {
-		case a == nil:
-			detail = fmt.Sprintf("the change was made for generation %d, but there is no application %q", *ifGeneration, name)
-		case *ifGeneration == 0:
-			detail = fmt.Sprintf("application %q exists already, at generation %d", name, have)
-		}
-		return v1.NewProblem(412, v1.CodeGenerationMismatch, "the application has changed meanwhile", detail)
+		return v1.ProblemGenerationMismatch("application", name, *ifGeneration, have)
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func checkPresent(name string, old *cluster, ifGeneration *int64) *v1.Problem {
 		}
 	}
 	if ifGeneration != nil && *ifGeneration != have {
-		return v1.ProblemGenerationMismatch(name, *ifGeneration, have)
+		return v1.ProblemGenerationMismatch("cluster", name, *ifGeneration, have)
 	}
 	return nil
 }

@@ -56,6 +56,10 @@ func get[T any](ctx context.Context, c *Client, path string) (T, error) {
 // PutCluster sends a spec as it was written, so that Berth's own decoding
 // judges it: name is the cluster's, contentType TypeJSON or TypeYAML.
 func (c *Client) PutCluster(ctx context.Context, name string, doc []byte, contentType string, o PutOptions) (v1.Accepted, error) {
+	return c.put(ctx, clusterPath(name, ""), doc, contentType, o)
+}
+
+func (c *Client) put(ctx context.Context, path string, doc []byte, contentType string, o PutOptions) (v1.Accepted, error) {
 	query := withMessage(url.Values{}, o.Message)
 	if o.DryRun {
 		query.Set("dryRun", "true")
@@ -64,7 +68,7 @@ func (c *Client) PutCluster(ctx context.Context, name string, doc []byte, conten
 		query.Set("ifGeneration", strconv.FormatInt(*o.IfGeneration, 10))
 	}
 	var out v1.Accepted
-	err := c.call(ctx, http.MethodPut, clusterPath(name, ""), query, doc, contentType, &out)
+	err := c.call(ctx, http.MethodPut, path, query, doc, contentType, &out)
 	return out, err
 }
 

@@ -121,7 +121,7 @@ func TestSubmissionDrawsAnotherName(t *testing.T) {
 	taken := 2
 	h.fake.Hook = func(context.Context, string) error {
 		if taken--; taken >= 0 {
-			return v1.ProblemGenerationMismatch("driver-1", 0, 1)
+			return v1.ProblemGenerationMismatch("application", "driver-1", 0, 1)
 		}
 		return nil
 	}

@@ -102,9 +102,14 @@ func (m *mapping) defaults(installed map[string]string) {
 }
 
 // version chooses the client's own version, or else the newest of its line: the
-// driver's program was built against that line.
+// driver's program was built against that line. A client that names none gets
+// the only one there is.
 func (m *mapping) version(client string, have []string) {
 	s := &m.app.Spec
+	if client == "" && len(have) == 1 {
+		s.Version = have[0]
+		return
+	}
 	if slices.Contains(have, client) {
 		s.Version = client
 		return

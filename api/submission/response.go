@@ -33,6 +33,11 @@ type Response struct {
 	HighestProtocolVersion string `json:"highestProtocolVersion,omitempty"`
 }
 
+// Accepted reports whether the response is neither an error nor a refusal.
+func (r Response) Accepted() bool {
+	return r.Action != ErrorResponse && (r.Success == nil || *r.Success)
+}
+
 // Standby begins the message of a server that does not lead: a client with
 // several masters asks the next one then.
 const Standby = "Current state is not alive: STANDBY. "

@@ -255,7 +255,10 @@ func TestVersions(t *testing.T) {
 		require.Equal(t, want, a.Spec.Version)
 		require.Equal(t, client != want, len(notes) == 1)
 	}
-	_, _, p := request(nil).Application("d", submission.Installation{})
+	a, _, p := submission.Request{AppResource: "local:/x.py"}.Application("d", submission.Installation{Versions: []string{"4.3.0"}})
+	require.Nil(t, p)
+	require.Equal(t, "4.3.0", a.Spec.Version, "there is no other")
+	_, _, p = request(nil).Application("d", submission.Installation{})
 	require.NotNil(t, p)
 	require.Contains(t, p.Error(), "no Spark distribution")
 }

@@ -45,15 +45,16 @@ func ProblemNotFound(kind, name string) *Problem {
 }
 
 // ProblemGenerationMismatch says that the optimistic lock failed: the caller
-// changed generation want, the present one is have (0: there is none).
-func ProblemGenerationMismatch(name string, want, have int64) *Problem {
-	detail := fmt.Sprintf("the change was made for generation %d, but cluster %q is at generation %d: read it again and repeat the change", want, clip(name), have)
+// changed generation want of a "cluster" or "application", the present one is
+// have (0: there is none).
+func ProblemGenerationMismatch(kind, name string, want, have int64) *Problem {
+	detail := fmt.Sprintf("the change was made for generation %d, but %s %q is at generation %d: read it again and repeat the change", want, kind, clip(name), have)
 	if have == 0 {
-		detail = fmt.Sprintf("the change was made for generation %d, but there is no cluster %q", want, clip(name))
+		detail = fmt.Sprintf("the change was made for generation %d, but there is no %s %q", want, kind, clip(name))
 	} else if want == 0 {
-		detail = fmt.Sprintf("cluster %q exists already, at generation %d", clip(name), have)
+		detail = fmt.Sprintf("%s %q exists already, at generation %d", kind, clip(name), have)
 	}
-	return NewProblem(412, CodeGenerationMismatch, "the cluster has changed meanwhile", detail)
+	return NewProblem(412, CodeGenerationMismatch, "the "+kind+" has changed meanwhile", detail)
 }
 
 // ProblemConflict says that the present state of something forbids a request.

@@ -33,7 +33,7 @@ type cli struct {
 func newCLI(t *testing.T, change func(*server.Options)) *cli {
 	t.Helper()
 	c := &cli{dir: t.TempDir(), fake: &apitest.Fake{}, hub: server.NewEventHub(100), env: map[string]string{}}
-	opts := server.Options{Commands: c.fake, Queries: c.fake, Events: c.hub}
+	opts := server.Options{Commands: c.fake, Queries: c.fake, Events: c.hub, Spark: c.fake.Spark()}
 	if change != nil {
 		change(&opts)
 	}
@@ -105,6 +105,11 @@ func TestCommandLines(t *testing.T) {
 					return ""
 				case "calls": // calls: the commands that the scheduler was given
 					return fmt.Sprintf("%+v\n", c.fake.Calls())
+				case "spark": // spark name=X: the driver of X runs, and one of its two executors
+					var name string
+					d.ScanArgs(t, "name", &name)
+					c.fake.SetSpark(name, runs)
+					return ""
 				case "berth": // the input's first line is the arguments, the rest the standard input
 					line, stdin, _ := strings.Cut(d.Input, "\n")
 					r := c.run(stdin, words(line)...)
@@ -119,6 +124,24 @@ func TestCommandLines(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// runs is an application in its third attempt.
+func runs(v *v1.SparkView) {
+	began := apitest.Epoch
+	s := &v.Status
+	s.Phase, s.Attempt, s.UIURL = "Running", 3, "http://10.0.0.1:40123"
+	s.Driver.State, s.Driver.Hostname, s.Driver.AgentID = "Running", "host-1", "agent-1"
+	s.Scale = v1.SparkScaleView{Min: 1, Max: 4, Asked: 2, Wanted: 2, Running: 1, Pending: 1}
+	s.List = []v1.SparkTaskView{
+		{Name: v.Name + "-exec-1", ExecutorID: 1, State: "Running", TaskID: v.Name + "-exec-1.5.1", Hostname: "host-2", Registered: true, Since: began},
+		{Name: v.Name + "-exec-2", ExecutorID: 2, State: "Pending", Since: began, Message: "no agent fits"},
+	}
+	s.Conditions = []v1.Condition{{Type: "ExecutorsRunning", Status: "False", Reason: "NotAllRunning", Message: "1 of 2 run: see explain", Since: began}}
+	s.Attempts = []v1.SparkAttempt{
+		{Attempt: 2, TaskID: "t2", Hostname: "host-3", State: "FAILED", ExitCode: 1, Message: "exit status 1", StartedAt: began.Add(-time.Minute), EndedAt: began},
+		{Attempt: 1, TaskID: "t1", State: "LOST", Message: "agent removed", StartedAt: began.Add(-time.Hour), EndedAt: began.Add(-time.Minute)},
 	}
 }
 

@@ -26,13 +26,42 @@ func newClusterCommand(e *environment) *cobra.Command {
 		newNodesCommand(e), newPlanCommand(e), newExplainCommand(e), newEndpointsCommand(e))
 }
 
+// applyFlags are those of the commands that apply a spec.
+type applyFlags struct {
+	file, message string
+	dryRun, wait  bool
+	timeout       time.Duration
+	generation    int64
+}
+
+// add declares the flags; kind is what is applied, what --wait waits for.
+func (o *applyFlags) add(cmd *cobra.Command, kind, what string) {
+	f := cmd.Flags()
+	f.StringVarP(&o.file, "file", "f", "", "the spec's file, - for the standard input")
+	f.BoolVar(&o.dryRun, "dry-run", false, "only say what would change")
+	f.StringVar(&o.message, "message", "", "the reason, for the audit log")
+	f.Int64Var(&o.generation, "if-generation", 0, "only if the "+kind+" is at this generation (0: only if there is none)")
+	addWaitFlags(cmd, &o.wait, &o.timeout, what)
+}
+
+func (o *applyFlags) options(cmd *cobra.Command) client.PutOptions {
+	out := client.PutOptions{DryRun: o.dryRun, Message: o.message}
+	if cmd.Flags().Changed("if-generation") {
+		out.IfGeneration = &o.generation
+	}
+	return out
+}
+
+// label names what a spec was accepted for.
+func label(what string, a v1.Accepted) string {
+	if a.Generation > 0 { // a dry run of something new has none
+		what += fmt.Sprintf(", generation %d", a.Generation)
+	}
+	return what
+}
+
 func newApplyCommand(e *environment) *cobra.Command {
-	var (
-		file, message string
-		dryRun, wait  bool
-		timeout       time.Duration
-		generation    int64
-	)
+	var o applyFlags
 	cmd := &cobra.Command{
 		Use:   "apply -f FILE",
 		Short: "Make a spec the wanted one",
@@ -45,10 +74,7 @@ it; with --wait the command shows that work and ends when the cluster is green
   berth cluster apply -f logs.yaml --if-generation 7`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if file == "" {
-				return usagef("say which spec: -f FILE, or -f - for the standard input")
-			}
-			name, doc, kind, err := e.readSpec(file)
+			name, doc, kind, err := e.readSpec(o.file)
 			if err != nil {
 				return err
 			}
@@ -56,33 +82,20 @@ it; with --wait the command shows that work and ends when the cluster is green
 			if err != nil {
 				return err
 			}
-			o := client.PutOptions{DryRun: dryRun, Message: message}
-			if cmd.Flags().Changed("if-generation") {
-				o.IfGeneration = &generation
-			}
-			a, err := c.PutCluster(cmd.Context(), name, doc, kind, o)
+			a, err := c.PutCluster(cmd.Context(), name, doc, kind, o.options(cmd))
 			if err != nil {
 				return err
 			}
-			label := "cluster " + name
-			if a.Generation > 0 { // a dry run of a new cluster has none
-				label += fmt.Sprintf(", generation %d", a.Generation)
-			}
-			if err := e.accepted(label, a); err != nil {
+			if err := e.accepted(label("cluster "+name, a), a); err != nil {
 				return err
 			}
-			if !wait || dryRun {
+			if !o.wait || o.dryRun {
 				return nil
 			}
-			return e.waiter(c, name, timeout).untilGreen(cmd.Context(), a.Generation)
+			return e.waiter(c, name, o.timeout).untilGreen(cmd.Context(), a.Generation)
 		},
 	}
-	f := cmd.Flags()
-	f.StringVarP(&file, "file", "f", "", "the spec's file, - for the standard input")
-	f.BoolVar(&dryRun, "dry-run", false, "only say what would change")
-	f.StringVar(&message, "message", "", "the reason, for the audit log")
-	f.Int64Var(&generation, "if-generation", 0, "only if the cluster is at this generation (0: only if there is none)")
-	addWaitFlags(cmd, &wait, &timeout, "the cluster is green")
+	o.add(cmd, "cluster", "the cluster is green")
 	return cmd
 }
 
@@ -93,6 +106,9 @@ func addWaitFlags(cmd *cobra.Command, wait *bool, timeout *time.Duration, what s
 
 // readSpec reads a spec's file as it is; only its name is looked at.
 func (e *environment) readSpec(file string) (name string, doc []byte, kind string, err error) {
+	if file == "" {
+		return "", nil, "", usagef("say which spec: -f FILE, or -f - for the standard input")
+	}
 	source, label := e.in, "on the standard input"
 	if file != "-" {
 		f, err := os.Open(file)
@@ -121,7 +137,7 @@ func (e *environment) readSpec(file string) (name string, doc []byte, kind strin
 	}
 	name, _ = head.Name.(string)
 	if strings.Trim(name, "./") == "" {
-		return "", nil, "", fmt.Errorf("the spec %s has no name: write \"name: my-cluster\" at its top", label)
+		return "", nil, "", fmt.Errorf("the spec %s has no name: write \"name: my-name\" at its top", label)
 	}
 	return name, doc, kind, nil
 }

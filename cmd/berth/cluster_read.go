@@ -108,15 +108,8 @@ func (e *environment) showCluster(w io.Writer, v v1.ClusterView) error {
 	if err := table(w, "", rows); err != nil {
 		return err
 	}
-	if len(s.Conditions) > 0 {
-		fmt.Fprintln(w, "\nConditions:")
-		rows = nil
-		for _, c := range s.Conditions {
-			rows = append(rows, []string{c.Type, c.Status, c.Reason, e.age(c.Since), oneLine(c.Message)})
-		}
-		if err := indented(w, "  ", "TYPE STATUS REASON SINCE MESSAGE", rows); err != nil {
-			return err
-		}
+	if err := e.showConditions(w, s.Conditions); err != nil {
+		return err
 	}
 	if len(s.InProgress) > 0 {
 		fmt.Fprintln(w, "\nIn progress:")
@@ -127,6 +120,18 @@ func (e *environment) showCluster(w io.Writer, v v1.ClusterView) error {
 		return indented(w, "  ", "NODE ACTION SINCE MESSAGE", rows)
 	}
 	return nil
+}
+
+func (e *environment) showConditions(w io.Writer, conditions []v1.Condition) error {
+	if len(conditions) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w, "\nConditions:")
+	var rows [][]string
+	for _, c := range conditions {
+		rows = append(rows, []string{c.Type, c.Status, c.Reason, e.age(c.Since), oneLine(c.Message)})
+	}
+	return indented(w, "  ", "TYPE STATUS REASON SINCE MESSAGE", rows)
 }
 
 func replicasOf(s v1.ClusterSpec) string {
@@ -167,22 +172,26 @@ func newPlanCommand(e *environment) *cobra.Command {
 func newExplainCommand(e *environment) *cobra.Command {
 	return reader(e, "explain", "Say why nodes have no place, and what would help",
 		`  berth cluster explain logs
-  berth cluster explain logs -o json`, (*client.Client).Explain,
-		func(w io.Writer, x v1.Explanation) error {
-			if len(x.Nodes) == 0 {
-				_, err := fmt.Fprintf(w, "Every node of %s has its place.\n", clean(x.Cluster))
-				return err
+  berth cluster explain logs -o json`, (*client.Client).Explain, showExplanation("Every node"))
+}
+
+// showExplanation says why nodes have no place; all is what has one otherwise.
+func showExplanation(all string) func(io.Writer, v1.Explanation) error {
+	return func(w io.Writer, x v1.Explanation) error {
+		if len(x.Nodes) == 0 {
+			_, err := fmt.Fprintf(w, "%s of %s has its place.\n", all, clean(x.Cluster))
+			return err
+		}
+		for _, n := range x.Nodes {
+			fmt.Fprintf(w, "%s: %s\n", clean(n.Node), oneLine(n.Summary))
+			fmt.Fprintf(w, "  agents judged: %d, fitting: %d\n", n.Agents, n.Fitting)
+			showReasons(w, n.Reasons, 1)
+			if n.SmallestChange != "" {
+				fmt.Fprintf(w, "  smallest change that would help: %s\n", oneLine(n.SmallestChange))
 			}
-			for _, n := range x.Nodes {
-				fmt.Fprintf(w, "%s: %s\n", clean(n.Node), oneLine(n.Summary))
-				fmt.Fprintf(w, "  agents judged: %d, fitting: %d\n", n.Agents, n.Fitting)
-				showReasons(w, n.Reasons, 1)
-				if n.SmallestChange != "" {
-					fmt.Fprintf(w, "  smallest change that would help: %s\n", oneLine(n.SmallestChange))
-				}
-			}
-			return nil
-		})
+		}
+		return nil
+	}
 }
 
 // maxReasonDepth is deeper than any tree of reasons is.

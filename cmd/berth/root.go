@@ -78,9 +78,10 @@ const defaultServer = "http://127.0.0.1:8080"
 func newRootCommand(e *environment) *cobra.Command {
 	root := group(&cobra.Command{
 		Use:   "berth",
-		Short: "Elasticsearch clusters as a service on Apache Mesos",
+		Short: "Elasticsearch clusters and Spark applications on Apache Mesos",
 		Long: `Berth turns cluster specs into Elasticsearch nodes on Apache Mesos, with
-reserved resources and persistent volumes, and keeps them running in place.
+reserved resources and persistent volumes, and keeps them running in place; and
+it runs Spark's drivers and executors there.
 
 "berth scheduler" is the daemon; "berth backup" and "berth restore" work on its
 stored state; all other commands talk to its REST API.
@@ -118,6 +119,7 @@ Exit codes:
 	root.AddCommand(
 		newSchedulerCommand(),
 		newClusterCommand(e),
+		newSparkCommand(e),
 		newEventsCommand(e),
 		newAgentsCommand(e),
 		newVolumesCommand(e),
@@ -148,6 +150,16 @@ func one(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usagef("%s wants one %s, not %d; see \"%s --help\"", cmd.CommandPath(), what, len(args), cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
+// atLeastOne demands an argument, which what names.
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("%s wants %s; see \"%s --help\"", cmd.CommandPath(), what, cmd.CommandPath())
 		}
 		return nil
 	}
@@ -196,9 +208,20 @@ func sentInTheClear(server string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// clusterNames completes the name of a cluster from the server, quickly or not
-// at all.
+// clusterNames completes the name of a cluster from the server.
 func (e *environment) clusterNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return e.completed(cmd, args, func(ctx context.Context, c *client.Client) ([]string, error) {
+		list, err := c.Clusters(ctx)
+		var names []string
+		for _, view := range list {
+			names = append(names, view.Name)
+		}
+		return names, err
+	})
+}
+
+// completed completes the first argument from the server, quickly or not at all.
+func (e *environment) completed(cmd *cobra.Command, args []string, list func(context.Context, *client.Client) ([]string, error)) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -208,13 +231,9 @@ func (e *environment) clusterNames(cmd *cobra.Command, args []string, _ string) 
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
 	defer cancel()
-	list, err := c.Clusters(ctx)
+	names, err := list(ctx, c)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var names []string
-	for _, view := range list {
-		names = append(names, view.Name)
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }

@@ -16,21 +16,30 @@ import (
 // small for the server.
 const pollInterval = 250 * time.Millisecond
 
+// poller looks at something again and again until it is as wanted.
+type poller struct {
+	env     *environment
+	what    string // such as "cluster logs"
+	timeout time.Duration
+	began   time.Time
+	trouble string // the last failure to read
+}
+
+func (e *environment) poller(what string, timeout time.Duration) poller {
+	return poller{env: e, what: what, timeout: timeout, began: e.now()}
+}
+
 // waiter watches one cluster and shows what changes.
 type waiter struct {
-	env     *environment
+	poller
 	client  *client.Client
 	name    string
-	timeout time.Duration
-
-	began   time.Time
 	cluster string            // the cluster's last line
 	nodes   map[string]string // each node's last line
-	trouble string            // the last failure to read
 }
 
 func (e *environment) waiter(c *client.Client, name string, timeout time.Duration) *waiter {
-	return &waiter{env: e, client: c, name: name, timeout: timeout, began: e.now(), nodes: map[string]string{}}
+	return &waiter{poller: e.poller("cluster "+name, timeout), client: c, name: name, nodes: map[string]string{}}
 }
 
 // untilGreen ends when a generation is in place and the cluster is green.
@@ -56,27 +65,46 @@ func isNotFound(err error) bool {
 	return errors.As(err, &p) && p.Status == http.StatusNotFound
 }
 
-// until looks at the cluster again and again. Berth may be away for a while
-// meanwhile (a fail-over, say); only a refusal ends the wait.
-func (w *waiter) until(parent context.Context, what string, done func(v1.ClusterView, error) (bool, error)) error {
-	ctx, cancel := context.WithTimeout(parent, w.timeout)
+func (w *waiter) until(ctx context.Context, what string, done func(v1.ClusterView, error) (bool, error)) error {
+	return w.poll(ctx, what, func(ctx context.Context) (bool, error, error) {
+		view, err := w.client.Cluster(ctx, w.name)
+		if ctx.Err() != nil {
+			return false, nil, ctx.Err()
+		}
+		ended, stop := done(view, err)
+		if err == nil {
+			w.show(ctx, view)
+		}
+		if ended {
+			err = nil
+		}
+		return ended, stop, err
+	}, w.explain)
+}
+
+// poll calls look until it says done, or stop with a reason, and late when the
+// time is over before. Berth may be away for a while meanwhile (a fail-over,
+// say): only a refusal ends the wait.
+func (p *poller) poll(parent context.Context, what string, look func(context.Context) (done bool, stop, failed error), late func(context.Context)) error {
+	ctx, cancel := context.WithTimeout(parent, p.timeout)
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
-		view, err := w.client.Cluster(ctx, w.name)
+		done, stop, failed := look(ctx)
 		if ctx.Err() == nil {
-			ended, stop := done(view, err)
-			if err == nil {
-				w.show(ctx, view)
-			} else if !ended && stop == nil {
-				stop = w.endure(err)
-			}
-			if stop != nil {
+			switch {
+			case stop != nil:
 				return stop
+			case failed != nil:
+				if err := p.endure(failed); err != nil {
+					return err
+				}
+			default:
+				p.trouble = ""
 			}
-			if ended {
-				w.line("cluster %s is %s", w.name, what)
+			if done {
+				p.line("%s is %s", p.what, what)
 				return nil
 			}
 		}
@@ -86,27 +114,28 @@ func (w *waiter) until(parent context.Context, what string, done func(v1.Cluster
 			if parent.Err() != nil {
 				return errors.New("interrupted; Berth goes on without this command")
 			}
-			w.explain(parent)
-			return fmt.Errorf("%w after %s: cluster %s is not %s yet; Berth goes on", errTimeout, w.timeout, w.name, what)
+			ctx, cancel := context.WithTimeout(parent, 5*time.Second)
+			defer cancel()
+			late(ctx)
+			return fmt.Errorf("%w after %s: %s is not %s yet; Berth goes on", errTimeout, p.timeout, p.what, what)
 		}
 	}
 }
 
 // endure tells a passing failure once, and returns a lasting one.
-func (w *waiter) endure(err error) error {
-	var p *v1.Problem
-	if errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusTooManyRequests {
+func (p *poller) endure(err error) error {
+	var problem *v1.Problem
+	if errors.As(err, &problem) && problem.Status < 500 && problem.Status != http.StatusTooManyRequests {
 		return err
 	}
-	if text := oneLine(err.Error()); text != w.trouble {
-		w.trouble = text
-		w.line("still trying: %s", text)
+	if text := oneLine(err.Error()); text != p.trouble {
+		p.trouble = text
+		p.line("still trying: %s", text)
 	}
 	return nil
 }
 
 func (w *waiter) show(ctx context.Context, v v1.ClusterView) {
-	w.trouble = ""
 	s := v.Status
 	if text := fmt.Sprintf("%s, health %s, %d of %d nodes healthy", s.Phase, s.Health, s.NodesHealthy, s.NodesWanted); text != w.cluster {
 		w.cluster = text
@@ -133,28 +162,29 @@ func (w *waiter) show(ctx context.Context, v v1.ClusterView) {
 
 // explain shows, when a wait has ended in vain, which nodes have no place.
 func (w *waiter) explain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	x, err := w.client.Explain(ctx, w.name)
-	if err != nil {
-		return // the wait's own error is what counts
+	// If it fails: the wait's own error is what counts.
+	if x, err := w.client.Explain(ctx, w.name); err == nil {
+		w.noPlace(x)
 	}
+}
+
+func (p *poller) noPlace(x v1.Explanation) {
 	for _, n := range x.Nodes {
 		text := oneLine(n.Summary)
 		if n.SmallestChange != "" {
 			text += "; would help: " + oneLine(n.SmallestChange)
 		}
-		w.line("no place for %s: %s", n.Node, text)
+		p.line("no place for %s: %s", n.Node, text)
 	}
 }
 
 // line writes progress. It goes to the error stream when the output is meant
 // for a program.
-func (w *waiter) line(format string, args ...any) {
-	out := w.env.out
-	if w.env.output != outputText {
-		out = w.env.err
+func (p *poller) line(format string, args ...any) {
+	out := p.env.out
+	if p.env.output != outputText {
+		out = p.env.err
 	}
 	text := strings.ReplaceAll(clean(fmt.Sprintf(format, args...)), "\n", " ")
-	fmt.Fprintf(out, "%4ds  %s\n", w.env.now().Sub(w.began)/time.Second, text)
+	fmt.Fprintf(out, "%4ds  %s\n", p.env.now().Sub(p.began)/time.Second, text)
 }

@@ -32,6 +32,8 @@ type Fake struct {
 	// Script, when set, changes a cluster's view each time it is read; read
 	// counts from 1.
 	Script func(view *v1.ClusterView, read int)
+	// SparkScript is the same for an application.
+	SparkScript func(view *v1.SparkView, read int)
 	// Files are the artifacts, by task id, token and file name.
 	Files map[[3]string][]byte
 	// Views, when set, is what Clusters answers.
@@ -94,7 +96,7 @@ func (f *Fake) PutCluster(ctx context.Context, c v1.Cluster, o server.PutOptions
 		generation = old.Generation
 	}
 	if o.IfGeneration != nil && *o.IfGeneration != generation {
-		return v1.Accepted{}, v1.ProblemGenerationMismatch(c.Name, *o.IfGeneration, generation)
+		return v1.Accepted{}, v1.ProblemGenerationMismatch("cluster", c.Name, *o.IfGeneration, generation)
 	}
 	a := v1.Accepted{Name: c.Name, Generation: generation, DryRun: o.DryRun}
 	if old != nil {

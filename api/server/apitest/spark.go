@@ -43,7 +43,7 @@ func (f *Fake) PutSpark(ctx context.Context, a v1.SparkApplication, o server.Put
 		out.Changes = v1.DiffSpark(old.Spec, a.Spec)
 	}
 	if o.IfGeneration != nil && *o.IfGeneration != generation {
-		return v1.Accepted{}, v1.ProblemGenerationMismatch(a.Name, *o.IfGeneration, generation)
+		return v1.Accepted{}, v1.ProblemGenerationMismatch("application", a.Name, *o.IfGeneration, generation)
 	}
 	out.Generation, out.Changed = generation, old == nil || len(out.Changes) > 0
 	if !out.Changed || o.DryRun {
@@ -157,6 +157,13 @@ func (f *Fake) SparkApplication(ctx context.Context, name string) (v1.SparkView,
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.SparkScript != nil {
+		if f.reads == nil {
+			f.reads = map[string]int{}
+		}
+		f.reads[name]++
+		f.SparkScript(view, f.reads[name])
+	}
 	return *view, nil
 }
 
