@@ -89,7 +89,7 @@ func (e *environment) proxied(ctx context.Context, c *client.Client, scheme stri
 	case err != nil:
 		return err
 	case p.refused.Load():
-		return errors.New("Berth has not taken a submission; the reason stands above")
+		return errors.New("a submission was not taken; the reason stands above")
 	}
 	return nil
 }

@@ -161,7 +161,7 @@ func TestSparkProxy(t *testing.T) {
 	r = proxied(t, c, "refused", "--scheme", "mesos")
 	require.Equal(t, exitFailure, r.code, "spark-submit itself would end with 0")
 	require.Contains(t, r.stdout, `422 {"action":"ErrorResponse"`)
-	require.Contains(t, r.err, "has not taken a submission")
+	require.Contains(t, r.err, "was not taken")
 	require.Equal(t, 7, proxied(t, c, "fails").code)
 	require.Equal(t, "cluster some arguments\n404\n404\n404\n404\n", proxied(t, c, "stranger").stdout, "only who knows the path, and only submissions")
 	r = proxied(t, c, "status")
