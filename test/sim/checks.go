@@ -119,8 +119,11 @@ func (c *checks) operation(op *mesos.Offer_Operation) {
 		c.explained("CREATE", slotLabel(&r))
 	}
 	for _, r := range op.GetDestroy().GetVolumes() {
-		c.ordered("DESTROY", r.Disk.Persistence.ID)
+		if !c.w.others.made(slotLabel(&r)) {
+			c.ordered("DESTROY", r.Disk.Persistence.ID)
+		}
 	}
+	c.touches(op.Type.String(), op.GetDestroy().GetVolumes(), op.GetUnreserve().GetResources())
 	for _, t := range op.GetLaunch().GetTaskInfos() {
 		id := t.TaskID.Value
 		s, ok := c.w.store.slots[labelOf(id)]
@@ -404,7 +407,14 @@ func (c *checks) machine(h *mesosmodel.Machine) string {
 
 // destroyed is called when a volume and its data are really gone.
 func (c *checks) destroyed(h *mesosmodel.Machine, v *mesosmodel.Volume) {
-	c.ordered(fmt.Sprintf("destruction on %s (data: %t)", h, v.Data), v.ID)
+	switch what := fmt.Sprintf("destruction on %s (data: %t)", h, v.Data); {
+	case strings.HasPrefix(v.ID, theirPrefix):
+		c.w.fail("foreign", "%s of volume %s, which is of others", what, v.ID)
+	case c.w.others.orphans[v.ID]:
+		c.approved(what, v.ID, true)
+	default:
+		c.ordered(what, v.ID)
+	}
 	if v.Holder != nil {
 		c.w.fail("destroy in use", "volume %s is destroyed while %s uses it", v.ID, v.Holder.ID())
 	}

@@ -46,14 +46,16 @@ const (
 	reqRestore
 	reqKill
 	reqSpare
+	reqRepair
 )
 
 type request struct {
 	seq    int // requests are numbered in the order of asking
 	kind   requestKind
-	name   string // cluster or volume
+	name   string // cluster, volume or repair
 	spec   v1.Cluster
 	retain time.Duration
+	then   func(scheduler.Reply) // of a repair: what its answer leads to
 }
 
 func (r *request) String() string {
@@ -191,6 +193,8 @@ func (c *client) answered(r *request, reply scheduler.Reply) {
 		}
 	case reqKill, reqSpare:
 		c.killAnswered(r, reply)
+	case reqRepair:
+		r.then(reply)
 	case reqRestore:
 		if reply.Problem != nil {
 			return

@@ -48,6 +48,7 @@ func (c *checks) missing() []string {
 	for _, id := range sorted(st.slots) {
 		c.slot(st.slots[id], say)
 	}
+	c.othersLeft(say)
 	return out
 }
 
@@ -148,6 +149,7 @@ func (c *checks) reservations(h *mesosmodel.Machine, say func(string, ...any)) {
 		s, ok := c.w.store.slots[label]
 		switch {
 		case c.copied[label] && (!ok || s.Bind == nil || s.Bind.AgentID != h.AgentID()):
+		case !ok && c.w.others.made(label): // see othersLeft
 		case !ok && c.givenUp(h, label):
 		case !ok:
 			say("LEAK: %s has %+v reserved under %q, which no record knows", h, *x, label)

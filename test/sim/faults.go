@@ -70,6 +70,12 @@ func (w *World) do(it Item, agentID string) {
 		w.client.volume(reqDestroy, r)
 	case "restore":
 		w.client.volume(reqRestore, r)
+	case "others reserve":
+		w.others.reserve(r)
+	case "others leave":
+		w.others.leave(r)
+	case "repair":
+		w.others.repair(r)
 	case "crash":
 		f.crash(r)
 	case "pause":
@@ -316,4 +322,5 @@ func (w *World) heal() {
 		m.AddMachine(h.name, h.address, h.attributes, h.resources)
 	}
 	w.tracef("%d hosts are added", most+2)
+	w.others.tidy()
 }

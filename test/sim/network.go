@@ -208,6 +208,27 @@ func slotOf(op *mesos.Offer_Operation) string {
 	return ""
 }
 
+// operate carries a call to the operator API, which may be lost on the way, as its
+// answer may.
+func (n *network) operate(p *process, call scheduler.OperatorCall) {
+	w := n.w
+	w.sum(call.ID)
+	w.tracef("p%d → operator API %s on %s", p.n, call.ID, call.AgentID)
+	w.after(n.latency(), func() {
+		lost := w.now.Before(n.blindUntil) && w.chance.IntN(2) == 0
+		answer := scheduler.OperatorAnswered{ID: call.ID}
+		if lost && w.chance.IntN(2) == 0 {
+			answer.Err = "no answer"
+		} else if err := w.model.Operate(call.AgentID, call.Destroy, call.Unreserve); err != nil {
+			answer.Err = err.Error()
+		}
+		if lost && w.chance.IntN(2) == 0 {
+			return // nobody is told
+		}
+		w.after(n.latency(), func() { p.post(answer) })
+	})
+}
+
 // askAgents asks the operator API: the view is of one moment, the answer later.
 func (n *network) askAgents(p *process) {
 	w := n.w

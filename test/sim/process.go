@@ -347,6 +347,13 @@ func (p *process) effects(d decided) bool {
 		p.asking = true
 		p.w.net.askAgents(p)
 	}
+	for _, call := range d.Operate {
+		if p.dies(crashEffects) {
+			return false
+		}
+		p.w.checks.touches("the operator API", call.Destroy, call.Unreserve)
+		p.w.net.operate(p, call)
+	}
 	for _, reply := range d.Replies {
 		if p.dies(crashEffects) {
 			return false

@@ -17,6 +17,7 @@ type store struct {
 	// Decoded copies for the checkers, kept in step with data.
 	slots     map[string]state.Slot
 	kills     map[string]state.Kill // by task id
+	repairs   map[string]state.Repair
 	clusters  map[string]state.Cluster
 	framework state.Framework
 	// specs are the newest records of every incarnation that ever was durable.
@@ -43,6 +44,7 @@ var (
 func newStore(w *World) *store {
 	return &store{
 		w: w, data: map[state.Key][]byte{}, slots: map[string]state.Slot{}, kills: map[string]state.Kill{},
+		repairs:  map[string]state.Repair{},
 		clusters: map[string]state.Cluster{}, specs: map[owner]state.Cluster{},
 	}
 }
@@ -129,6 +131,8 @@ func (s *store) decode(wr state.Write) error {
 		case state.KindSlot:
 			delete(s.slots, name)
 			s.w.checks.removed(name)
+		case state.KindRepair:
+			delete(s.repairs, name)
 		case state.KindKill:
 			delete(s.kills, name) // the model's task ids are names that keys take
 		case state.KindCluster:
@@ -166,7 +170,8 @@ func (s *store) decode(wr state.Write) error {
 		}
 		s.slots[name] = r
 	case state.KindRepair:
-		_, err := repairs.Decode(wr.Key, wr.Value)
+		r, err := repairs.Decode(wr.Key, wr.Value)
+		s.repairs[name] = r
 		return err
 	case state.KindFindings:
 		_, err := findings.Decode(wr.Key, wr.Value)

@@ -63,6 +63,7 @@ type World struct {
 	client *client
 	net    *network
 	faults *faults
+	others *others
 
 	procs  []*process
 	leader *process
@@ -109,6 +110,7 @@ func newWorld(seed uint64, o Options) *World {
 	w.client = newClient(w)
 	w.net = newNetwork(w)
 	w.faults = &faults{w: w}
+	w.others = newOthers(w)
 	hooks := mesosmodel.Hooks{Launched: w.checks.launched, Destroyed: w.checks.destroyed, Applied: w.checks.applied}
 	if w.keep {
 		hooks.Trace = w.tracef

@@ -72,6 +72,15 @@ var mutations = []mutation{
 	one("the retention is not kept", core+"slot.go", "s.Order != nil && !s.RetainUntil.After(c.now) {", "s.Order != nil {"),
 	one("an order that was taken back stands", core+"volume.go", "		s.Order, s.Want = nil, state.WantRetain\n", ""),
 
+	// Repairs of the ledger.
+	one("the retention of a repair is not kept", core+"repairrun.go", "st.State, st.NotBefore = state.StepKept, c.now.Add(r.Retention)", "st.State, st.NotBefore = state.StepKept, c.now"),
+	one("a step of a repair is sent and not recorded", core+"repairrun.go", "	c.touchRepair(r)\n	c.why(\"%s, step %d: %s %s on %s by %s%s\"", "	c.why(\"%s, step %d: %s %s on %s by %s%s\""),
+	one("the approval of a repair is not recorded", core+"repair.go", "		c.startStep(r, i)\n	}\n	c.touchRepair(r)\n", "		c.startStep(r, i)\n	}\n"),
+	one("a repair that was taken back goes on", core+"repair.go", "			st.State, st.Since, st.Message = state.StepCancelled, c.now, \"taken back by \"+orSomebody(e.User)\n			stopped++", "			stopped++"),
+	one("repairs go on without approval", core+"repairrun.go", "		if r.Approved != nil && st.State == state.StepKept", "		if st.State == state.StepPlanned {\n			r.Approved = &r.Planned\n			c.startStep(r, i)\n		}\n		if r.Approved != nil && st.State == state.StepKept"),
+	one("operations of a repair without a word are not asked for", core+"repairrun.go", "			c.askStep(st)\n			due", "			due"),
+	one("what a repair freed is never looked at again", core+"repairrun.go", "		c.endStep(r, i, state.StepDone, \"the master's view shows that it is gone, by \"+st.By)", "		return"),
+
 	// Tasks.
 	one("task ids are used again", core+"slot.go", "func (s *slot) taskID(life int64) string { return fmt.Sprintf(\"%s.%d\", s.ID, life) }", "func (s *slot) taskID(life int64) string { return fmt.Sprintf(\"%s.%d\", s.ID, 1+life%2) }"),
 	one("unreachable is taken for dead", core+"task.go", "	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:\n		// It may be", "	case mesos.TASK_UNREACHABLE, mesos.TASK_LOST, mesos.TASK_UNKNOWN:\n		c.setTask(s, state.TaskEnded, false)\n		s.Want = state.WantNothing\n		c.lookOwners[s.Owner] = true\n		// It may be"),
