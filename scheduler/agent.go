@@ -123,6 +123,7 @@ func (c *Core) agentsObserved(e AgentsObserved) {
 			delete(c.agents, id)
 		}
 	}
+	c.noteAway()
 	c.settleWitness(e)
 	c.askLost()
 	c.repairsViewed(c.noteFindings(), e.AskedAt)

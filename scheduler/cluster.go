@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -31,6 +30,7 @@ func (c *Core) settleCluster(cl *cluster) {
 	c.settleSlots(cl)
 	next := c.settleRestart(cl)
 	next = earliest(next, earliest(c.settleObservation(cl), c.settleSeeds(cl)))
+	c.lookAtReplaced(cl)
 	c.judge(cl)
 	c.agenda.set(clusterKey+cl.Spec.Name, next)
 }
@@ -38,15 +38,11 @@ func (c *Core) settleCluster(cl *cluster) {
 // settleSlots makes the slots that the spec wants and lets go of those that it
 // does not: only such as hold nothing, see plan.Refusals.
 func (c *Core) settleSlots(cl *cluster) {
-	have := make(map[string]*slot, len(cl.slots))
-	for _, s := range cl.list() {
-		if s.Want == state.WantRun {
-			have[s.Name] = s
-		}
-	}
+	c.dropHalfOrdered(cl)
+	have := cl.wanted()
 	for _, n := range plan.Nodes(cl.Spec) {
-		s := have[n.Name]
-		delete(have, n.Name)
+		s := have[n.Place]
+		delete(have, n.Place)
 		if s == nil {
 			s = c.newSlot(cl, n)
 		}
@@ -60,18 +56,38 @@ func (c *Core) settleSlots(cl *cluster) {
 			c.touch(s)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(have)) {
-		s := have[name]
-		if s.Bind == nil && !s.live() {
+	for _, s := range cl.list() {
+		if have[s.place()] == s && s.Bind == nil && !s.live() {
 			c.remove(s)
 		}
 	}
 }
 
+// place is where in its owner's spec the slot belongs.
+func (s *slot) place() plan.Place { return plan.Place{Set: s.Set, Ordinal: s.Ordinal} }
+
+// wanted are the slots that are to run, by their places.
+func (cl *cluster) wanted() map[plan.Place]*slot {
+	have := make(map[plan.Place]*slot, len(cl.slots))
+	for _, s := range cl.list() {
+		if s.Want == state.WantRun {
+			have[s.place()] = s
+		}
+	}
+	return have
+}
+
 func (c *Core) newSlot(cl *cluster, n plan.Node) *slot {
-	id := fmt.Sprintf("%s.%d", n.Name, c.incarnation())
+	number := c.incarnation()
+	name, former := n.Name, cl.former(n.Place)
+	if former != nil && !cl.bootstraps(former) {
+		// Elasticsearch and its operators must never take it for the node that was
+		// there, whose volume may come back.
+		name = plan.ReplacementName(n.Name, number)
+	}
+	id := fmt.Sprintf("%s.%d", name, number)
 	s := &slot{Slot: state.Slot{
-		ID: id, Name: n.Name, Kind: kindElasticsearch,
+		ID: id, Name: name, Kind: kindElasticsearch,
 		Owner: cl.Spec.Name, OwnerIncarnation: cl.Incarnation,
 		Set: n.Set, Ordinal: n.Ordinal, Want: state.WantRun,
 		Identity: volumes.Identity{
@@ -80,10 +96,31 @@ func (c *Core) newSlot(cl *cluster, n plan.Node) *slot {
 		},
 		CreatedAt: c.now,
 	}}
+	if former != nil {
+		s.Replaces = former.ID
+	}
 	c.slots[id] = s
 	cl.add(s)
 	c.touch(s)
 	return s
+}
+
+// former is the newest slot that had a place and does not run in it any more.
+func (cl *cluster) former(p plan.Place) *slot {
+	var newest *slot
+	for _, s := range cl.list() {
+		if s.place() == p && s.Want != state.WantRun && (newest == nil || s.CreatedAt.After(newest.CreatedAt)) {
+			newest = s
+		}
+	}
+	return newest
+}
+
+// bootstraps reports whether a cluster that has not formed yet waits for a node by
+// its name. A successor of that one takes the name too: Elasticsearch would wait
+// for it for ever, and there is no data that could be taken for another's.
+func (cl *cluster) bootstraps(s *slot) bool {
+	return cl.ClusterUUID == "" && slices.Contains(cl.InitialMasters, s.Name)
 }
 
 // dataPath is where a slot's volume appears in the sandbox.
@@ -113,7 +150,7 @@ func diskTypeOf(s v1.Storage) volumes.DiskType {
 func (c *Core) settleDeletion(cl *cluster) {
 	stopping := 0
 	for _, s := range cl.list() {
-		if s.Want == state.WantRun {
+		if s.Want == state.WantRun || s.Want == state.WantReplaced {
 			s.Want, s.RetainUntil = state.WantRetain, cl.Deletion.RetainUntil
 			c.touch(s)
 		}
@@ -163,7 +200,7 @@ func (cl *cluster) foreign(uuid string) bool {
 }
 
 // census counts a cluster's wanted nodes.
-type census struct{ wanted, placed, running, healthy, unreachable int }
+type census struct{ wanted, placed, running, healthy, unreachable, missing int }
 
 func (cl *cluster) census() census {
 	var n census
@@ -174,6 +211,9 @@ func (cl *cluster) census() census {
 		n.wanted++
 		if s.Bind != nil {
 			n.placed++
+		}
+		if s.isMissing() {
+			n.missing++
 		}
 		if s.Task == nil {
 			continue
@@ -201,7 +241,9 @@ func (c *Core) judge(cl *cluster) {
 	}
 	switch {
 	case n.unreachable > 0:
-		c.setCondition(cl, "NodesHealthy", "False", "Unreachable", "%d nodes are on agents that cannot be reached: nothing is replaced or destroyed for that", n.unreachable)
+		c.setCondition(cl, "NodesHealthy", "False", "Unreachable", "%d nodes are on agents that cannot be reached: nothing is replaced or destroyed for that; %s", n.unreachable, c.awayHint(cl))
+	case n.missing > 0:
+		c.setCondition(cl, "NodesHealthy", "False", "Missing", "%d nodes have ended, and their agents are not there: nothing is replaced or destroyed for that; %s", n.missing, c.awayHint(cl))
 	case n.healthy < n.wanted:
 		c.setCondition(cl, "NodesHealthy", "False", "NotAllJoined", "%d of %d nodes answer and have joined", n.healthy, n.wanted)
 	default:
@@ -209,6 +251,7 @@ func (c *Core) judge(cl *cluster) {
 	}
 	c.judgeHostRule(cl)
 	c.judgeVolumes(cl)
+	c.judgeReplacements(cl)
 	c.judgeElastic(cl)
 	c.judgeRestart(cl)
 	c.judgePhase(cl, n)

@@ -145,6 +145,14 @@ type slot struct {
 	refusedLife int64
 	// missing: a full view of its agent does not show what is on record.
 	missing bool
+	// agentAway: the last full view does not list the agent that it is bound to.
+	agentAway bool
+	// lookedFull is the full observation that it was last looked at with, while it is
+	// replaced.
+	lookedFull int64
+	// safeSeen is the full observation that said first that a replaced node may be
+	// stopped; 0: the last one did not.
+	safeSeen int64
 	// reserveRefusals counts RESERVEs refused in a row, wherever they were tried.
 	reserveRefusals int
 	// drops counts lives in a row that Mesos dropped before they ran.
@@ -173,9 +181,14 @@ type cluster struct {
 	fullAt      time.Time
 	fullAsked   time.Time // when the question that lastFull answers was sent
 	lastFull    observe.Observation
-	askKind     observe.Kind // of the question under way
-	conditions  map[string]v1.Condition
-	phase       string
+	// awayFull is the newest full answer to a question that named the nodes that are
+	// away, and nothing else, as such; awayAsked is when it was asked.
+	awayFull   observe.Observation
+	awayAsked  time.Time
+	noMaster   bool         // the last answer was that there is no elected master
+	askKind    observe.Kind // of the question under way
+	conditions map[string]v1.Condition
+	phase      string
 
 	// Of a rolling restart: whose turn is next, the gates of it, and what
 	// Elasticsearch last said against a step.

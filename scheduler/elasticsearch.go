@@ -84,12 +84,12 @@ func (w elasticsearch) request(s *slot) (placement.Request, error) {
 		}
 		req.Constraints = append(req.Constraints, compiled)
 	}
-	if hosts := w.core.avoided(s); len(hosts) > 0 {
-		keepAway, err := placement.CompileConstraint("hostname", "NOTIN", hosts)
+	for _, k := range w.core.keepAway(s) {
+		compiled, err := placement.CompileConstraint(k.Attribute, k.Operator, k.Values)
 		if err != nil {
 			return placement.Request{}, err
 		}
-		req.Constraints = append(req.Constraints, keepAway)
+		req.Constraints = append(req.Constraints, compiled)
 	}
 	return req, nil
 }
@@ -193,12 +193,9 @@ func orZero(size string) string {
 // seedHosts are the transport addresses of the placed master-eligible nodes.
 func (cl *cluster) seedHosts() []string {
 	var seeds []string
-	masters := map[string]bool{}
-	for _, name := range plan.Masters(cl.Spec) {
-		masters[name] = true
-	}
+	masters := cl.masterEligible()
 	for _, s := range cl.list() {
-		if masters[s.Name] && s.Want == state.WantRun && s.Bind != nil && len(s.Bind.Ports) == portsPerNode {
+		if masters[s.Set] && s.Want == state.WantRun && s.Bind != nil && len(s.Bind.Ports) == portsPerNode {
 			seeds = append(seeds, s.transport())
 		}
 	}

@@ -124,6 +124,26 @@ type VolumeRestored struct {
 	User, Message string
 }
 
+// NodeReplaceOrdered records the explicit order that another node takes the place
+// of one whose agent is away.
+type NodeReplaceOrdered struct {
+	Reply         ReplyID
+	Cluster, Node string
+	// AcceptDataLoss names exactly the indices that would lose shards with it.
+	AcceptDataLoss []string
+	// DryRun: say what would happen, and change nothing.
+	DryRun        bool
+	User, Message string
+}
+
+// NodeReplaceCancelled takes that order back, while the successor has not been
+// launched.
+type NodeReplaceCancelled struct {
+	Reply         ReplyID
+	Cluster, Node string
+	User, Message string
+}
+
 // TaskKillOrdered records the explicit order to kill a task that no record
 // explains; TaskKillWithdrawn takes it back.
 type TaskKillOrdered struct {
@@ -192,6 +212,8 @@ func (SpecPut) event()               {}
 func (SpecDeleted) event()           {}
 func (VolumeDestroyOrdered) event()  {}
 func (VolumeRestored) event()        {}
+func (NodeReplaceOrdered) event()    {}
+func (NodeReplaceCancelled) event()  {}
 func (TaskKillOrdered) event()       {}
 func (TaskKillWithdrawn) event()     {}
 func (WitnessAsked) event()          {}

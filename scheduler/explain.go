@@ -21,6 +21,10 @@ func (c *Core) Explain(name string) (v1.Explanation, *v1.Problem) {
 	out := v1.Explanation{Cluster: name, Nodes: []v1.NodeExplanation{}}
 	space, awaited := c.wholeSpace(cl, cl.Spec.Spec.Role), c.awaitedText(cl)
 	for _, s := range cl.nodes() {
+		if text := c.awayText(cl, s); text != "" {
+			out.Nodes = append(out.Nodes, v1.NodeExplanation{Node: s.Name, Agents: 1, Reasons: []v1.ReasonNode{}, Summary: text})
+			continue
+		}
 		if s.live() || s.Want != state.WantRun {
 			continue
 		}

@@ -208,8 +208,13 @@ func (c *Core) forgetEnded() {
 func (c *Core) recordOf(s *slot) volumes.Record {
 	r := volumes.Record{Label: s.ID, PersistenceID: s.Identity.PersistenceID, State: volumes.StateOwned, Missed: s.missing}
 	switch s.Want {
+	case state.WantReplaced:
+		r.State = volumes.StateReplaced
 	case state.WantRetain:
 		r.State = volumes.StateRetained
+		if s.Replacement != nil {
+			r.State = volumes.StateReplaced
+		}
 	case state.WantDestroy:
 		r.State = volumes.StateDestroying
 	case state.WantNothing:

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
 )
@@ -83,6 +84,9 @@ func (c *Core) volumeView(e *ledgerLine, owners map[string]string) v1.VolumeView
 	}
 	if s := c.slots[e.Record.Label]; s != nil {
 		describeSlot(&v, s)
+		if cl := c.clusters[s.Owner]; cl != nil && cl.Incarnation == s.OwnerIncarnation && v.Message == "" {
+			v.Message = c.replacedText(cl, s)
+		}
 		return v
 	}
 	v.ID = cmp.Or(e.Holding.Label, v.Finding)
@@ -132,22 +136,22 @@ func describeSlot(v *v1.VolumeView, s *slot) {
 func (c *Core) ownersByNodeSet() map[string]string {
 	owners := map[string]string{}
 	for _, s := range c.slots {
-		if i := strings.LastIndexByte(s.Name, '-'); i > 0 && !sparkKind(s.Kind) {
-			owners[s.Name[:i]] = s.Owner
+		if set, ok := plan.SetOf(s.Name); ok && !sparkKind(s.Kind) {
+			owners[set] = s.Owner
 		}
 	}
 	return owners
 }
 
-// belongedTo reads a label of ours (NAME-SET-ORDINAL.INCARNATION): which node it
+// belongedTo reads a label of ours (NODE.INCARNATION): which node it
 // was of, and which cluster, if that is known. A label of another form is nobody's.
 func belongedTo(label string, owners map[string]string) (cluster, node string) {
-	node, incarnation, ok := strings.Cut(label, ".")
-	i := strings.LastIndexByte(node, '-')
-	if !ok || i <= 0 || !isNumber(node[i+1:]) || !isNumber(incarnation) {
+	node, incarnation, found := strings.Cut(label, ".")
+	set, ok := plan.SetOf(node)
+	if !found || !ok || !isNumber(incarnation) {
 		return "", ""
 	}
-	return owners[node[:i]], node
+	return owners[set], node
 }
 
 func isNumber(s string) bool {

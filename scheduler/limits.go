@@ -52,6 +52,12 @@ const (
 	observeStable  = 10 * time.Second
 	observeFull    = 30 * time.Second
 	observeTimeout = 30 * time.Second
+	// observeReturned is the pace of full questions while a replaced node that is back
+	// waits to be stopped.
+	observeReturned = 2 * time.Second
+	// replaceTrusted is how old a full observation, by its question, may be for an
+	// order to replace a node to rest on it: one of the routine pace still serves.
+	replaceTrusted = 45 * time.Second
 	// observeTrusted is how long a cluster that was ready stays so without a
 	// readable answer.
 	observeTrusted = 35 * time.Second
@@ -87,6 +93,9 @@ const (
 	reserveTries = 3
 	// avoidFor is how long a slot keeps away from such an agent; it decays.
 	avoidFor = 10 * time.Minute
+
+	// maxRiskTold bounds the indices that one message names.
+	maxRiskTold = 5
 
 	// repairPatience is how long a step of a repair waits for an offer before it
 	// goes by the operator API; repairTries is after how many tries it fails.

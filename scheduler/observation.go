@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/berthdata/berth/scheduler/elastic/observe"
@@ -28,14 +29,29 @@ func (c *Core) settleObservation(cl *cluster) time.Time {
 	}
 	c.askSeq++
 	cl.askedAt, cl.askSeq = c.now, c.askSeq
+	away := cl.away()
 	req := observe.Request{
 		Cluster: cl.Spec.Name, Version: cl.lowestVersion(), Endpoints: endpoints,
-		Seq: cl.askSeq, Kind: observe.KindObserve, Full: !cl.fullAt.Add(observeFull).After(c.now),
+		Seq: cl.askSeq, Kind: observe.KindObserve, Full: !cl.fullAt.Add(observeFull).After(c.now), Away: away,
 	}
-	c.restartQuestion(cl, &req)
+	awayDue := cl.awayDue(c.now, away)
+	req.Full = req.Full || awayDue
+	if r := cl.Restart; !awayDue || r != nil && r.Step != "" {
+		c.restartQuestion(cl, &req)
+	}
 	cl.askKind = req.Kind
 	c.out.Elastic = append(c.out.Elastic, req)
 	return c.now.Add(observeTimeout)
+}
+
+// awayDue reports whether it is time to ask what would be lost with the nodes that
+// are away: a question of its own, beside those of a rolling restart.
+func (cl *cluster) awayDue(now time.Time, away []string) bool {
+	pace := observeFull
+	if cl.hasReturned() {
+		pace = observeReturned
+	}
+	return len(away) > 0 && (!slices.Equal(cl.awayFull.Away, away) || !cl.awayAsked.Add(pace).After(now))
 }
 
 // elasticObserved takes an answer. One that could not be had or read changes
@@ -57,6 +73,7 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		cl.nextAsk = c.now.Add(observeForming)
 		return
 	}
+	cl.noMaster = e.ErrClass == string(observe.NoMaster)
 	switch uuid := e.Observation.ClusterUUID; {
 	case e.Err != "":
 		cl.observeErr = clip(fmt.Sprintf("%s: %s", e.ErrClass, e.Err))
@@ -69,6 +86,9 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		cl.observation, cl.observedAt, cl.observeErr = e.Observation, c.now, ""
 		if e.Observation.Full {
 			cl.fullAt, cl.fullAsked, cl.lastFull = c.now, asked, e.Observation
+			if slices.Equal(e.Observation.Away, cl.away()) {
+				cl.awayAsked, cl.awayFull = asked, e.Observation
+			}
 		}
 		if now := cl.health(); now != was {
 			c.publish("HealthChanged", cl.Spec.Name, "", "Elasticsearch says %s (was %s)", now, was)
@@ -80,6 +100,8 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		pace = observeForming
 	} else if n := cl.census(); c.now.Before(cl.UpdatedAt.Add(formingFor)) && !cl.green(n.wanted) || n.healthy < n.wanted {
 		pace = observeForming
+	} else if cl.hasReturned() {
+		pace = observeReturned
 	}
 	cl.nextAsk = c.now.Add(pace)
 }

@@ -9,6 +9,7 @@ import (
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
+	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/placement"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
@@ -179,6 +180,24 @@ func (c *Core) avoided(s *slot) []string {
 	return slices.Sorted(maps.Keys(s.avoid))
 }
 
+// keepAway are conditions on the agents for a node without a place: not the hosts
+// that it avoids, and not the machine of the node that it is to replace, which may be
+// back at any time.
+func (c *Core) keepAway(s *slot) []v1.Constraint {
+	hosts := c.avoided(s)
+	var out []v1.Constraint
+	if old := c.slots[s.Replaces]; old != nil && old.Want == state.WantReplaced {
+		hosts = append(hosts, old.Bind.Hostname)
+		if c.cfg.MachineAttribute != "" {
+			out = append(out, v1.Constraint{Attribute: c.cfg.MachineAttribute, Operator: "NEQ", Values: []string{old.Bind.Machine}})
+		}
+	}
+	if len(hosts) > 0 {
+		out = append(out, v1.Constraint{Attribute: "hostname", Operator: "NOTIN", Values: hosts})
+	}
+	return out
+}
+
 // place finds a place for every slot that wants one. Slots that own a
 // reservation come first, so that nobody else is put where they return to.
 func (c *Core) place(batches []*batch) {
@@ -264,8 +283,11 @@ func (s *slot) unsure() bool {
 }
 
 // counts reports whether the slot counts for the host rule: running, starting,
-// in flight, reserved but empty, unreachable or on its way out.
-func (s *slot) counts() bool { return s.Bind != nil && (s.Want == state.WantRun || s.live()) }
+// in flight, reserved but empty, unreachable or on its way out, and one whose
+// replacement was ordered: it may come back in place.
+func (s *slot) counts() bool {
+	return s.Bind != nil && (s.Want == state.WantRun || s.Want == state.WantReplaced || s.live())
+}
 
 // occupy tells the space of every node that there is of the clusters and
 // applications in question, so that the rules count them (host rule: per machine).
@@ -333,9 +355,13 @@ func (c *Core) bind(p placed) {
 	}
 	b := s.Bind
 	b.Ports, b.DiskMiB, b.Since, b.Address = g.Ports, g.Disk, c.now, p.batch.agent.address
+	nodeID := "" // Elasticsearch keeps it on the volume
+	if s.Task != nil {
+		nodeID = s.Task.NodeID
+	}
 	s.Task = &state.Task{
 		ID: s.taskID(s.Life), Life: s.Life, AgentID: b.AgentID, State: state.TaskStaging,
-		LaunchedAt: c.now, Since: c.now, Generation: c.generation(s),
+		LaunchedAt: c.now, Since: c.now, Generation: c.generation(s), NodeID: nodeID,
 	}
 	if cl := c.clusters[s.Owner]; cl != nil {
 		s.Task.Fingerprint, s.Task.Version = cl.fingerprint(s.Set), cl.Spec.Spec.Version

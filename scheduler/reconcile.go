@@ -119,7 +119,7 @@ func (c *Core) askLost() {
 			continue
 		}
 		// Deleting a cluster waits for its tasks, and a node that is down for its agent.
-		waits := s.Task.State == state.TaskUnreachable || !s.live() && s.Want == state.WantRun
+		waits := s.Task.State == state.TaskUnreachable || !s.live() && (s.Want == state.WantRun || s.Want == state.WantReplaced)
 		if !waits {
 			continue
 		}

@@ -76,6 +76,8 @@ func (c *Core) checkSlot(key state.Key, s *state.Slot) error {
 		return damaged("its task's state %q is not known", t.State)
 	case t != nil && t.State != state.TaskEnded && b == nil:
 		return damaged("its task may run, but it has no place")
+	case s.Want == state.WantReplaced && (s.Replacement == nil || b == nil):
+		return damaged("it is replaced, but by no order, or it has no place")
 	case s.Release != nil && b == nil:
 		return damaged("something is being released, but it has no place")
 	case b != nil && !(slices.Contains(knowns, b.Reserved) && slices.Contains(knowns, b.Volume)):
@@ -116,7 +118,7 @@ var (
 	stepActions = []state.RepairAction{state.RepairUnreserve, state.RepairDestroy, state.RepairOrder, state.RepairRecreate, state.RepairReserve}
 	stepStates  = []state.RepairState{state.StepPlanned, state.StepKept, state.StepReady, state.StepSent, state.StepDone, state.StepSkipped, state.StepFailed, state.StepCancelled}
 
-	wants      = []state.Want{state.WantRun, state.WantRetain, state.WantDestroy, state.WantNothing}
+	wants      = []state.Want{state.WantRun, state.WantRetain, state.WantReplaced, state.WantDestroy, state.WantNothing}
 	taskStates = []state.TaskState{state.TaskStaging, state.TaskStarting, state.TaskRunning, state.TaskUnreachable, state.TaskEnded}
 	knowns     = []state.Known{state.KnownNo, state.KnownYes, state.KnownUnsure}
 )

@@ -63,7 +63,7 @@ func TestBadRecordsAreNamed(t *testing.T) {
 		is         error
 		says       string
 	}{
-		"newer schema":           {"slots/a.1", `{"v":3,"kind":"slots","body":{}}`, state.ErrNewerSchema, "slots/a.1"},
+		"newer schema":           {"slots/a.1", `{"v":99,"kind":"slots","body":{}}`, state.ErrNewerSchema, "slots/a.1"},
 		"unknown kind":           {"quotas/data", `{"v":1,"kind":"quotas","body":{}}`, nil, "quotas/data: a kind of record that this build does not know"},
 		"no JSON":                {"slots/a.1", `{"v":1,`, state.ErrDamaged, "slots/a.1"},
 		"unknown field":          {"clusters/a", `{"v":1,"kind":"clusters","body":{"colour":"red"}}`, state.ErrDamaged, "colour"},
@@ -77,6 +77,8 @@ func TestBadRecordsAreNamed(t *testing.T) {
 		"a task of a later life": {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","life":1,"task":{"life":2,"state":"ended"}`), state.ErrDamaged, "lives"},
 		"unknown task state":     {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","life":1,"task":{"life":1,"state":"asleep"}`), state.ErrDamaged, `"asleep"`},
 		"runs nowhere":           {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","life":1,"task":{"life":1,"state":"running"}`), state.ErrDamaged, "no place"},
+		"replaced by nothing":    {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"replaced","bind":{"reserved":"yes","volume":"yes"}`), state.ErrDamaged, "by no order"},
+		"replaced nowhere":       {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"replaced","replacement":{"at":"2026-01-01T00:00:00Z","by":"b.1"}`), state.ErrDamaged, "no place"},
 		"releases nothing":       {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"retain","release":{"destroyOp":"x"}`), state.ErrDamaged, "no place"},
 		"known by half":          {"slots/a.1", slotBody(`"kind":"elasticsearch","want":"run","bind":{"reserved":"perhaps","volume":"yes"}`), state.ErrDamaged, "neither yes, no nor unsure"},
 		"other slot's key":       {"slots/a.1", `{"v":1,"kind":"slots","body":{"id":"b.1","kind":"elasticsearch","want":"run"}}`, state.ErrDamaged, `slots/a.1: damaged record: it is the record of "b.1"`},

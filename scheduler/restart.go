@@ -235,6 +235,12 @@ func (c *Core) restartFacts(cl *cluster, s *slot) plan.RestartFacts {
 		f.Unanswered = -1
 	}
 	for _, o := range cl.list() {
+		if c.openReplacement(cl, o) {
+			m := cl.member(o)
+			m.Healthy = false
+			f.Others = append(f.Others, m)
+			continue
+		}
 		if o.Want != state.WantRun || o.Bind == nil {
 			continue // what never had a place cannot be away
 		}

@@ -41,6 +41,8 @@ func (c *Core) settleSlot(s *slot) {
 	case s.Want == state.WantNothing:
 		// Given up for lost; what shows up under another agent id is followed.
 		wants = s.elsewhere != ""
+	case s.Want == state.WantReplaced:
+		wants = c.settleReplaced(s, at)
 	case s.live():
 		wants = c.settleLive(s, at)
 	case s.Want == state.WantRun:

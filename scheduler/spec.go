@@ -201,7 +201,7 @@ func (cl *cluster) masterEligible() map[string]bool {
 func (cl *cluster) boundNodes(set string) int {
 	n := 0
 	for _, s := range cl.slots {
-		if s.Set == set && s.Want == state.WantRun && (s.Bind != nil || s.live()) {
+		if s.Set == set && (s.Want == state.WantRun || s.Want == state.WantReplaced) && (s.Bind != nil || s.live()) {
 			n = max(n, s.Ordinal+1)
 		}
 	}

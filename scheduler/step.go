@@ -55,6 +55,10 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 		c.volumeDestroyOrdered(e)
 	case VolumeRestored:
 		c.volumeRestored(e)
+	case NodeReplaceOrdered:
+		c.nodeReplaceOrdered(e)
+	case NodeReplaceCancelled:
+		c.nodeReplaceCancelled(e)
 	case TaskKillOrdered:
 		c.taskKillOrdered(e)
 	case TaskKillWithdrawn:

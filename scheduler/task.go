@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"fmt"
+	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
@@ -138,13 +139,16 @@ func (c *Core) taskRuns(s *slot, st mesos.TaskStatus) {
 		b.ReserveOp, b.CreateOp = "", ""
 	}
 	if was == state.TaskUnreachable {
-		s.elsewhere = ""
+		s.elsewhere, s.killedAt, s.safeSeen = "", time.Time{}, 0
 		c.publishSlot("NodeReachable", s, "%s is back on %s", t.ID, s.hostname())
 	}
 	if report.NodeID != "" {
 		t.NodeID = report.NodeID
 	}
 	if t.Healthy && !wasHealthy {
+		if s.Replaces != "" && !s.Bind.HasData {
+			c.publishSlot("NodeReplaced", s, "it has taken the place of %s; Elasticsearch makes the copies anew that are missing", c.nameOf(s.Replaces))
+		}
 		s.Bind.HasData = !s.Need.Ephemeral
 		c.publishSlot("NodeHealthy", s, "%s on %s %s", t.ID, s.hostname(), c.workloads[s.Kind].answers())
 	} else if !t.Healthy && wasHealthy {

@@ -1,6 +1,7 @@
 package scheduler
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -55,7 +56,7 @@ func (c *Core) clusterView(cl *cluster) v1.ClusterView {
 		v.Status.Conditions = append(v.Status.Conditions, cl.conditions[typ])
 	}
 	for _, s := range cl.nodes() {
-		if p, ok := progressOf(s); ok {
+		if p, ok := progressOf(s, c.nodeText(cl, s)); ok {
 			v.Status.InProgress = append(v.Status.InProgress, p)
 		}
 	}
@@ -88,10 +89,10 @@ func (cl *cluster) nodes() []*slot {
 	return list
 }
 
-func progressOf(s *slot) (v1.Progress, bool) {
+func progressOf(s *slot, message string) (v1.Progress, bool) {
 	st := s.display()
-	p := v1.Progress{Node: s.Name, Action: st, Message: s.message(), Since: s.since()}
-	return p, st != "Healthy" && st != "Retained" && st != "Lost"
+	p := v1.Progress{Node: s.Name, Action: st, Message: message, Since: s.since()}
+	return p, st != "Healthy" && st != "Retained" && st != "Lost" && st != "Replaced"
 }
 
 // display is the state of a slot in one word, for people.
@@ -99,6 +100,8 @@ func (s *slot) display() string {
 	switch {
 	case s.Want == state.WantNothing:
 		return "Lost"
+	case s.Want == state.WantReplaced && !(s.live() && !s.Task.KillOrdered.IsZero()):
+		return "Replaced"
 	case s.live() && (s.Want != state.WantRun || !s.Task.KillOrdered.IsZero()):
 		return "Stopping"
 	case s.Want == state.WantDestroy:
@@ -112,6 +115,8 @@ func (s *slot) display() string {
 			state.TaskStaging: "Launching", state.TaskStarting: "Starting",
 			state.TaskRunning: "Running", state.TaskUnreachable: "Unreachable",
 		}[s.Task.State]
+	case s.isMissing():
+		return "Missing"
 	case s.Failures > 0 && (s.Bind != nil || s.Need.Ephemeral):
 		return "Backoff"
 	case s.Bind == nil:
@@ -136,6 +141,11 @@ func (s *slot) message() string {
 	return ""
 }
 
+// nodeText is what there is to say of a node.
+func (c *Core) nodeText(cl *cluster, s *slot) string {
+	return cmp.Or(c.awayText(cl, s), c.replacedText(cl, s), s.message())
+}
+
 // Nodes lists a cluster's nodes.
 func (c *Core) Nodes(name string) ([]v1.NodeView, *v1.Problem) {
 	cl := c.clusters[name]
@@ -144,7 +154,15 @@ func (c *Core) Nodes(name string) ([]v1.NodeView, *v1.Problem) {
 	}
 	out := make([]v1.NodeView, 0, len(cl.slots))
 	for _, s := range cl.nodes() {
-		out = append(out, cl.nodeView(s))
+		v := cl.nodeView(s)
+		v.Message = c.nodeText(cl, s)
+		if s.Replaces != "" {
+			v.Replaces = c.nameOf(s.Replaces)
+		}
+		if s.Replacement != nil {
+			v.ReplacedBy = c.nameOf(s.Replacement.By)
+		}
+		out = append(out, v)
 	}
 	return out, nil
 }
@@ -153,7 +171,7 @@ func (cl *cluster) nodeView(s *slot) v1.NodeView {
 	set, _ := plan.Set(cl.Spec.Spec, s.Set)
 	v := v1.NodeView{
 		Name: s.Name, NodeSet: s.Set, Roles: append([]string{}, plan.Roles(set)...), State: s.display(), Life: s.Life,
-		Failures: s.Failures, Message: s.message(), Since: s.since(),
+		Failures: s.Failures, Since: s.since(),
 	}
 	if s.Task != nil {
 		v.TaskID = s.Task.ID
@@ -180,17 +198,12 @@ func (c *Core) Plan(name string) (v1.PlanView, *v1.Problem) {
 	if cl == nil {
 		return v1.PlanView{}, v1.ProblemNotFound("cluster", name)
 	}
-	have := map[string]*slot{}
-	for _, s := range cl.slots {
-		if s.Want == state.WantRun {
-			have[s.Name] = s
-		}
-	}
-	awaited := c.awaitedText(cl)
+	have, awaited := cl.wanted(), c.awaitedText(cl)
 	var facts []plan.Fact
 	for _, n := range plan.Nodes(cl.Spec) {
 		f := plan.Fact{Node: n, Action: "deploy"}
-		if s := have[n.Name]; s != nil {
+		if s := have[n.Place]; s != nil {
+			f.Node.Name = s.Name
 			f.State, f.Done, f.Started, f.Waiting = s.display(), s.healthy(), s.Bind != nil, s.waiting()
 			if s.Bind == nil && awaited != "" {
 				f.Waiting = awaited
@@ -210,7 +223,7 @@ func (s *slot) waiting() string {
 		return ""
 	case s.Bind == nil:
 		return "an offer that fits"
-	case s.live() && s.Task.State == state.TaskUnreachable:
+	case s.isAway():
 		return "the agent " + s.Bind.Hostname + " to come back"
 	case s.live():
 		return "the node to answer and join"
@@ -228,7 +241,7 @@ func (c *Core) Endpoints(name string) (v1.Endpoints, *v1.Problem) {
 	}
 	e := v1.Endpoints{Cluster: name, HTTP: []string{}, Transport: []string{}}
 	for _, s := range cl.nodes() {
-		if s.healthy() && len(s.Bind.Ports) >= portsPerNode {
+		if s.healthy() && s.Want == state.WantRun && len(s.Bind.Ports) >= portsPerNode {
 			e.HTTP = append(e.HTTP, s.httpURL())
 			e.Transport = append(e.Transport, s.transport())
 		}

@@ -17,6 +17,8 @@ func (c *Core) volumeDestroyOrdered(e VolumeDestroyOrdered) {
 		c.refuse(e.Reply, v1.ProblemNotFound("volume", e.ID))
 	case s.Want == state.WantRun:
 		c.refuse(e.Reply, v1.ProblemConflict("volume is in use", fmt.Sprintf("volume %s belongs to node %s of cluster %s: delete the cluster first", s.ID, s.Name, s.Owner)))
+	case s.Want == state.WantReplaced:
+		c.refuse(e.Reply, v1.ProblemConflict("volume may be used again", fmt.Sprintf("node %s of cluster %s is being replaced, and its former node may still come back to volume %s: destroy it once that has ended. If its machine is lost for good, declare agent %s (%s) gone in Mesos", s.Name, s.Owner, s.ID, s.hostname(), s.Bind.AgentID)))
 	case s.live():
 		c.refuse(e.Reply, v1.ProblemConflict("volume may be in use", fmt.Sprintf("task %s may still run on volume %s (%s)", s.Task.ID, s.ID, s.Task.State)))
 	case s.Want == state.WantNothing:

@@ -12,6 +12,7 @@ type RecordState string
 const (
 	StateOwned      RecordState = "owned"      // a slot uses it, or will
 	StateRetained   RecordState = "retained"   // kept after its slot was deleted
+	StateReplaced   RecordState = "replaced"   // kept after another slot took its place
 	StateDestroying RecordState = "destroying" // an explicit order to destroy it
 	StateLost       RecordState = "lost"       // its agent was declared gone
 )
@@ -47,10 +48,11 @@ type View struct {
 // Class is what an Entry is.
 type Class string
 
-// The classes. Owned, retained and destroying follow the record.
+// The classes. Owned, retained, replaced and destroying follow the record.
 const (
 	ClassOwned      Class = "owned"
 	ClassRetained   Class = "retained"
+	ClassReplaced   Class = "replaced"
 	ClassDestroying Class = "destroying"
 	// ClassOrphan: a label of ours that no record explains at this place. It
 	// may be released only once all records are loaded and only on an order.

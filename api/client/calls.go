@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -175,6 +176,45 @@ func (c *Client) Volumes(ctx context.Context, q VolumeQuery) (v1.VolumeList, err
 	var out v1.VolumeList
 	err := c.call(ctx, http.MethodGet, "/v1/volumes", query, nil, "", &out)
 	return out, err
+}
+
+// ReplaceOptions accompany the order to replace a node.
+type ReplaceOptions struct {
+	DryRun bool
+	// AcceptDataLoss names exactly the indices whose shards would be lost.
+	AcceptDataLoss []string
+	Message        string
+}
+
+// ReplaceNode orders a node replaced whose agent is away.
+func (c *Client) ReplaceNode(ctx context.Context, cluster, node string, o ReplaceOptions) (v1.Accepted, error) {
+	query := withMessage(url.Values{}, o.Message)
+	if o.DryRun {
+		query.Set("dryRun", "true")
+	}
+	var doc []byte
+	kind := ""
+	if len(o.AcceptDataLoss) > 0 {
+		var err error
+		if doc, err = json.Marshal(v1.ReplaceRequest{AcceptDataLoss: o.AcceptDataLoss}); err != nil {
+			return v1.Accepted{}, err
+		}
+		kind = TypeJSON
+	}
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodPost, replacePath(cluster, node), query, doc, kind, &out)
+	return out, err
+}
+
+// CancelReplacement takes the order to replace a node back.
+func (c *Client) CancelReplacement(ctx context.Context, cluster, node, message string) (v1.Accepted, error) {
+	var out v1.Accepted
+	err := c.call(ctx, http.MethodDelete, replacePath(cluster, node), withMessage(url.Values{}, message), nil, "", &out)
+	return out, err
+}
+
+func replacePath(cluster, node string) string {
+	return clusterPath(cluster, "nodes/"+url.PathEscape(node)+"/replace")
 }
 
 // DestroyVolume orders the destruction of a volume.

@@ -60,7 +60,7 @@ func TestScopes(t *testing.T) {
 			continue // see TestSubmissionScopes, TestDriverTokens
 		}
 		public := server.RouteFacts(method, path).Public
-		url := strings.NewReplacer("{name}", "none", "{id}", "none", "{taskId}", "t", "{token}", "k", "{file}", "f", "{verb}", "pause").Replace(path)
+		url := strings.NewReplacer("{name}", "none", "{node}", "none", "{id}", "none", "{taskId}", "t", "{token}", "k", "{file}", "f", "{verb}", "pause").Replace(path)
 		body := example(method, url, "none")
 		if slices.Contains(server.RouteFacts(method, path).Query, "confirm") {
 			url += "?confirm=none"
@@ -90,7 +90,7 @@ func TestScopes(t *testing.T) {
 	for _, call := range h.fake.Calls() {
 		assert.Contains(t, fmt.Sprintf("%+v", call.Options), "User:ci", "only the operator got through, and is named")
 	}
-	require.Len(t, h.fake.Calls(), 15)
+	require.Len(t, h.fake.Calls(), 17)
 
 	for _, header := range []string{"bearer " + readonly, "BEARER  " + readonly} {
 		require.Equal(t, 200, h.do("GET", "/v1/agents", "", "Authorization", header).status, "schemes have no case")

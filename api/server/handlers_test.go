@@ -160,6 +160,39 @@ func TestDeleteAndVolumes(t *testing.T) {
 	}, h.fake.Calls()[1:])
 }
 
+func TestReplaceNode(t *testing.T) {
+	h := start(t, nil)
+	const path = "/v1/clusters/logs/nodes/" + apitest.AwayNode + "/replace"
+	p := h.problem(h.do("POST", path, ""), 409, v1.CodeDataAtRisk)
+	require.Equal(t, []v1.IndexAtRisk{{Index: apitest.OnlyCopy, Shards: []int{0, 3}, ShardCount: 2, Reason: "only on " + apitest.AwayNode}}, p.AtRisk)
+	h.problem(h.do("POST", "/v1/clusters/logs/nodes/logs-es-0/replace", ""), 409, v1.CodeConflict)
+	const accept = `{"acceptDataLoss":["` + apitest.OnlyCopy + `"]}`
+	r := h.do("POST", path+"?dryRun=true", accept)
+	require.Equal(t, 200, r.status)
+	require.True(t, decode[v1.Accepted](t, r).DryRun)
+	r = h.do("POST", path+"?message=burnt", accept)
+	require.Equal(t, 202, r.status)
+	require.Equal(t, apitest.AwayNode+"-r7", decode[v1.Accepted](t, r).Successor)
+	require.Equal(t, 202, h.do("DELETE", path, "", server.HeaderMessage, "found it").status)
+	const name = "logs/" + apitest.AwayNode
+	require.Equal(t, []apitest.Call{
+		{Method: "ReplaceNode", Name: name, Options: server.ReplaceOptions{AcceptDataLoss: []string{apitest.OnlyCopy}, DryRun: true, User: "anonymous"}},
+		{Method: "ReplaceNode", Name: name, Options: server.ReplaceOptions{AcceptDataLoss: []string{apitest.OnlyCopy}, Message: "burnt", User: "anonymous"}},
+		{Method: "CancelReplacement", Name: name, Options: server.ReplaceOptions{Message: "found it", User: "anonymous"}},
+	}, h.fake.Calls()[2:])
+
+	for body, code := range map[string]string{
+		`{`: v1.CodeBodyMalformed, `[]`: v1.CodeBodyInvalid, `{"acceptDataloss":[]}`: v1.CodeBodyInvalid, `{"acceptDataLoss":"x"}`: v1.CodeBodyInvalid,
+		`{"acceptDataLoss":["logs-*"]}`: v1.CodeBodyInvalid, `{"acceptDataLoss":[""]}`: v1.CodeBodyInvalid, `{"acceptDataLoss":["a","a"]}`: v1.CodeBodyInvalid,
+		`{"acceptDataLoss":["` + strings.Repeat("x", v1.MaxIndexName+1) + `"]}`: v1.CodeBodyInvalid,
+	} {
+		h.problem(h.do("POST", path, body), 400, code)
+	}
+	h.problem(h.do("POST", path, accept, "Content-Type", "text/plain"), 415, v1.CodeBodyType)
+	h.problem(h.do("POST", path+"?dryrun=true", ""), 400, v1.CodeRequestInvalid)
+	require.Len(t, h.fake.Calls(), 5, "what is wrong does not get through")
+}
+
 func TestUnknownTasks(t *testing.T) {
 	h := start(t, nil)
 	list := decode[v1.UnknownTaskList](t, h.do("GET", "/v1/tasks/unknown", ""))

@@ -34,6 +34,16 @@ type DeleteOptions struct {
 	User      string
 }
 
+// ReplaceOptions accompany the order to replace a node, and its withdrawal.
+type ReplaceOptions struct {
+	// AcceptDataLoss names exactly the indices that would lose shards.
+	AcceptDataLoss []string
+	// DryRun: say what would happen, and change nothing.
+	DryRun  bool
+	Message string
+	User    string
+}
+
 // VolumeOptions accompany a destroy order and its withdrawal.
 type VolumeOptions struct {
 	// Confirm repeats the volume's id (destroy only; compared already).
@@ -123,6 +133,12 @@ type Commands interface {
 	// RestartCluster orders a rolling restart; ControlPlan steers the one under way.
 	RestartCluster(ctx context.Context, name string, o RestartOptions) (v1.Accepted, error)
 	ControlPlan(ctx context.Context, name string, o PlanOptions) (v1.Accepted, error)
+	// ReplaceNode has another node, under another name, take the place of one whose
+	// agent is away. It is refused (409) while that could lose data or the masters'
+	// majority, or while that is not known. CancelReplacement takes the order back
+	// while the other node has not been launched.
+	ReplaceNode(ctx context.Context, cluster, node string, o ReplaceOptions) (v1.Accepted, error)
+	CancelReplacement(ctx context.Context, cluster, node string, o ReplaceOptions) (v1.Accepted, error)
 	// DestroyVolume records a destroy order, carried out after the retention
 	// time; until then RestoreVolume takes it back.
 	DestroyVolume(ctx context.Context, id string, o VolumeOptions) (v1.Accepted, error)

@@ -52,6 +52,8 @@ func (s *Server) routes() []route {
 		{method: "DELETE", path: cluster, access: accessOperator, query: []string{"confirm", "retention", "message"}, handle: s.deleteCluster},
 		{method: "GET", path: cluster + "/status", access: accessRead, handle: s.getStatus},
 		{method: "GET", path: cluster + "/nodes", access: accessRead, handle: s.listNodes},
+		{method: "POST", path: cluster + "/nodes/{node}/replace", access: accessOperator, query: []string{"dryRun", "message"}, handle: s.replaceNode},
+		{method: "DELETE", path: cluster + "/nodes/{node}/replace", access: accessOperator, query: []string{"message"}, handle: s.cancelReplacement},
 		{method: "GET", path: cluster + "/plan", access: accessRead, handle: s.getPlan},
 		{method: "POST", path: cluster + "/restart", access: accessOperator, query: []string{"nodes", "dryRun", "message"}, handle: s.restartCluster},
 		{method: "POST", path: cluster + "/plan/{verb}", access: accessOperator, query: []string{"gate", "for", "message"}, handle: s.controlPlan},

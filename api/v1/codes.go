@@ -17,6 +17,9 @@ const (
 	CodeGenerationMismatch = "generation.mismatch"  // 412: the optimistic lock failed
 	CodeNotFound           = "not.found"            // 404
 	CodeConflict           = "conflict"             // 409: the present state forbids it
+	CodeDataAtRisk         = "data.atRisk"          // 409: shards would be lost, see atRisk
+	CodeQuorumAtRisk       = "quorum.atRisk"        // 409: the masters' majority would be lost
+	CodeFactsMissing       = "facts.missing"        // 409: what the decision rests on is not known now
 	CodeMethodNotAllowed   = "method.notAllowed"    // 405
 	CodeUnauthenticated    = "auth.missing"         // 401
 	CodeForbidden          = "auth.forbidden"       // 403

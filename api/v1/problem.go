@@ -15,6 +15,8 @@ type Problem struct {
 	Fields []FieldError `json:"fields,omitempty"`
 	// Supported goes with spark.protocol: the versions that are spoken.
 	Supported []int `json:"supported,omitempty"`
+	// AtRisk goes with data.atRisk: the shards that would be lost.
+	AtRisk []IndexAtRisk `json:"atRisk,omitempty"`
 }
 
 // FieldError is one wrong field.
@@ -31,6 +33,13 @@ func (p *Problem) Error() string {
 	}
 	for _, f := range p.Fields {
 		s += fmt.Sprintf("\n  %s: %s", f.Field, f.Message)
+	}
+	for i := range p.AtRisk {
+		if i == maxRiskLines {
+			s += fmt.Sprintf("\n  and %d more", len(p.AtRisk)-i)
+			break
+		}
+		s += "\n  " + p.AtRisk[i].String()
 	}
 	return s
 }

@@ -57,12 +57,12 @@ type Progress struct {
 // what each means.
 var NodeStates = []string{
 	"Pending", "Reserving", "Launching", "Starting", "Running", "Healthy", "Backoff", "Down",
-	"Unreachable", "Stopping", "Retained", "Destroying", "Lost",
+	"Unreachable", "Missing", "Replaced", "Stopping", "Retained", "Destroying", "Lost",
 }
 
 // VolumeClasses are what a volume can be, as VolumeView.Class; docs/operations.md
 // says what each means.
-var VolumeClasses = []string{"owned", "retained", "destroying", "missing", "orphan", "foreign", "unknown"}
+var VolumeClasses = []string{"owned", "retained", "replaced", "destroying", "missing", "orphan", "foreign", "unknown"}
 
 // NodeView is one node (one slot) of a cluster.
 type NodeView struct {
@@ -80,6 +80,9 @@ type NodeView struct {
 	HTTPPort      int    `json:"httpPort,omitempty"`
 	TransportPort int    `json:"transportPort,omitempty"`
 	VolumeID      string `json:"volumeId,omitempty"`
+	// Replaces and ReplacedBy are the nodes before and after it in its place.
+	Replaces   string `json:"replaces,omitempty"`
+	ReplacedBy string `json:"replacedBy,omitempty"`
 	// Failures counts failed lives since the node was last healthy.
 	Failures  int        `json:"failures"`
 	NextTryAt *time.Time `json:"nextTryAt,omitempty"`
@@ -277,6 +280,8 @@ type Accepted struct {
 	// Changed is false when the spec was already the wanted one.
 	Changed bool   `json:"changed"`
 	Message string `json:"message,omitempty"`
+	// Successor is the node that takes the place of the one named.
+	Successor string `json:"successor,omitempty"`
 	// DryRun is true when nothing was stored: this is what would happen.
 	DryRun bool `json:"dryRun,omitempty"`
 	// Changes are the fields that differ from the spec before.

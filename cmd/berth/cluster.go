@@ -22,7 +22,7 @@ func newClusterCommand(e *environment) *cobra.Command {
 		Short:   "Apply, watch and delete clusters",
 	},
 		newApplyCommand(e), newListCommand(e), newGetCommand(e), newDeleteCommand(e),
-		newRestartCommand(e), newPauseCommand(e), newResumeCommand(e), newCancelCommand(e), newOverrideCommand(e),
+		newRestartCommand(e), newReplaceCommand(e), newPauseCommand(e), newResumeCommand(e), newCancelCommand(e), newOverrideCommand(e),
 		newNodesCommand(e), newPlanCommand(e), newExplainCommand(e), newEndpointsCommand(e))
 }
 

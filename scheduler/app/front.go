@@ -71,6 +71,20 @@ func (f front) ControlPlan(ctx context.Context, name string, o server.PlanOption
 	})
 }
 
+func (f front) ReplaceNode(ctx context.Context, cluster, node string, o server.ReplaceOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.NodeReplaceOrdered{
+			Reply: id, Cluster: cluster, Node: node, AcceptDataLoss: o.AcceptDataLoss, DryRun: o.DryRun, User: o.User, Message: o.Message,
+		}
+	})
+}
+
+func (f front) CancelReplacement(ctx context.Context, cluster, node string, o server.ReplaceOptions) (v1.Accepted, error) {
+	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.NodeReplaceCancelled{Reply: id, Cluster: cluster, Node: node, User: o.User, Message: o.Message}
+	})
+}
+
 func (f front) DestroyVolume(ctx context.Context, volume string, o server.VolumeOptions) (v1.Accepted, error) {
 	return f.ask(ctx, func(id scheduler.ReplyID) scheduler.Event {
 		return scheduler.VolumeDestroyOrdered{Reply: id, ID: volume, User: o.User, Message: o.Message}

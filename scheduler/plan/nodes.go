@@ -5,16 +5,23 @@ package plan
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
-// Node is one node that a spec wants.
-type Node struct {
-	// Name is stable: CLUSTER-SET-ORDINAL, such as "logs-data-3".
-	Name    string
+// Place is where in a spec a node belongs.
+type Place struct {
 	Set     string
 	Ordinal int
+}
+
+// Node is one node that a spec wants.
+type Node struct {
+	// Name is that of the place: CLUSTER-SET-ORDINAL, such as "logs-data-3". A node
+	// that took the place of another one has a name of its own: ReplacementName.
+	Name string
+	Place
 }
 
 // NodeName is the stable name of a node.
@@ -22,15 +29,47 @@ func NodeName(cluster, set string, ordinal int) string {
 	return cluster + "-" + set + "-" + strconv.Itoa(ordinal)
 }
 
+// ReplacementName is the name of a node that takes another one's place: the
+// place's, "-r", and a number that is never given twice, such as "logs-data-3-r17".
+// Elasticsearch tells the two apart by it, whatever becomes of the former one; and
+// since a place's own name ends in a plain number, no two nodes share a name.
+func ReplacementName(place string, number int64) string {
+	return place + "-r" + strconv.FormatInt(number, 10)
+}
+
+// SetOf reads "CLUSTER-SET" from a node's name, of either form.
+func SetOf(node string) (set string, ok bool) {
+	if i := strings.LastIndexByte(node, '-'); i > 0 && isNumber(strings.TrimPrefix(node[i+1:], "r")) {
+		if node[i+1] == 'r' {
+			node = node[:i]
+			i = strings.LastIndexByte(node, '-')
+		}
+		if i > 0 && isNumber(node[i+1:]) {
+			return node[:i], true
+		}
+	}
+	return "", false
+}
+
+func isNumber(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
 // Nodes lists the nodes that a cluster wants, in the order of its node sets.
 func Nodes(c v1.Cluster) []Node {
 	nodes := make([]Node, 0, c.Spec.TotalNodes())
 	for _, set := range c.Spec.NodeSets {
 		for i := range set.Count {
-			nodes = append(nodes, Node{Name: NodeName(c.Name, set.Name, i), Set: set.Name, Ordinal: i})
+			nodes = append(nodes, Node{Name: NodeName(c.Name, set.Name, i), Place: Place{Set: set.Name, Ordinal: i}})
 		}
 	}
 	return nodes
+}
+
+// Wants reports whether a cluster wants a node in a place.
+func Wants(c v1.Cluster, p Place) bool {
+	set, ok := Set(c.Spec, p.Set)
+	return ok && p.Ordinal < set.Count
 }
 
 // DefaultRoles are the roles of a node set that names none.
@@ -46,6 +85,11 @@ func Roles(set v1.NodeSet) []string {
 
 // MasterEligible reports whether the nodes of a set may be elected master.
 func MasterEligible(set v1.NodeSet) bool { return slices.Contains(Roles(set), "master") }
+
+// HoldsData reports whether shards can be on the nodes of a set.
+func HoldsData(set v1.NodeSet) bool {
+	return slices.ContainsFunc(Roles(set), func(r string) bool { return r == v1.RoleData || strings.HasPrefix(r, v1.RoleData+"_") })
+}
 
 // Masters names the master-eligible nodes that a cluster wants.
 func Masters(c v1.Cluster) []string {

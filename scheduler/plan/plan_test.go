@@ -86,7 +86,7 @@ func TestRefusals(t *testing.T) {
 func TestBuild(t *testing.T) {
 	cluster := logs(set("master", 1, "master"), set("data", 2, "data"))
 	fact := func(name, set string, done, started bool, waiting string) plan.Fact {
-		return plan.Fact{Node: plan.Node{Name: name, Set: set}, Action: "deploy", Done: done, Started: started, Waiting: waiting}
+		return plan.Fact{Node: plan.Node{Name: name, Place: plan.Place{Set: set}}, Action: "deploy", Done: done, Started: started, Waiting: waiting}
 	}
 	build := func(formed bool, facts ...plan.Fact) (whole string, phases []string, view v1.PlanView) {
 		view = plan.Build(cluster, 4, facts, formed)
@@ -137,10 +137,37 @@ func TestMastersPerMachine(t *testing.T) {
 func TestNodes(t *testing.T) {
 	c := logs(set("data", 2), set("hot", 1, "data"))
 	require.Equal(t, []plan.Node{
-		{Name: "logs-data-0", Set: "data", Ordinal: 0}, {Name: "logs-data-1", Set: "data", Ordinal: 1}, {Name: "logs-hot-0", Set: "hot", Ordinal: 0},
+		{Name: "logs-data-0", Place: plan.Place{Set: "data", Ordinal: 0}},
+		{Name: "logs-data-1", Place: plan.Place{Set: "data", Ordinal: 1}},
+		{Name: "logs-hot-0", Place: plan.Place{Set: "hot", Ordinal: 0}},
 	}, plan.Nodes(c))
 	require.Equal(t, []string{"logs-data-0", "logs-data-1"}, plan.Masters(c), "a set without roles may be master")
 	coordinating := set("front", 1, []string{}...)
 	coordinating.Roles = &[]string{}
 	require.False(t, plan.MasterEligible(coordinating), "an empty list is coordinating only")
+}
+
+// A node that took another's place has a name that no place has, and both tell
+// their set.
+func TestNodeNames(t *testing.T) {
+	require.Equal(t, "logs-data-3-r17", plan.ReplacementName(plan.NodeName("logs", "data", 3), 17))
+	for name, want := range map[string]string{
+		"logs-data-3": "logs-data", "logs-data-3-r17": "logs-data", "logs-data-1-2": "logs-data-1", "logs-data-1-2-r3": "logs-data-1",
+		"logs": "", "": "", "-3": "", "3": "", "logs-data": "", "logs-data-r17": "", "logs-data-3-r": "", "logs-data-3-17r": "", "-3-r4": "", "r4": "", "-r4": "",
+	} {
+		set, ok := plan.SetOf(name)
+		require.Equal(t, want, set, name)
+		require.Equal(t, want != "", ok, name)
+	}
+	c := logs(set("data", 2), set("hot", 1, "data"))
+	require.True(t, plan.Wants(c, plan.Place{Set: "data", Ordinal: 1}))
+	require.False(t, plan.Wants(c, plan.Place{Set: "data", Ordinal: 2}))
+	require.False(t, plan.Wants(c, plan.Place{Set: "warm"}))
+}
+
+func TestHoldsData(t *testing.T) {
+	require.True(t, plan.HoldsData(set("all", 1)))
+	require.True(t, plan.HoldsData(set("hot", 1, "master", "data_hot")))
+	require.True(t, plan.HoldsData(set("data", 1, "data")))
+	require.False(t, plan.HoldsData(set("master", 1, "master", "ingest")))
 }

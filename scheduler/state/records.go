@@ -111,6 +111,9 @@ const (
 	WantRun     Want = "run"     // a task should run on it
 	WantRetain  Want = "retain"  // no task; the volume is kept, the rest released
 	WantDestroy Want = "destroy" // volume and reservation are to be removed
+	// WantReplaced: another slot takes its place, by Replacement. Its task, should
+	// it still run, is left alone until that has joined; its volume is kept.
+	WantReplaced Want = "replaced"
 	// WantNothing: the agent that held the slot is gone for good (declared by
 	// an operator); the record stays so that the loss is listed.
 	WantNothing Want = "nothing"
@@ -150,6 +153,11 @@ type Slot struct {
 	Failures    int       `json:"failures,omitempty"`
 	NotBefore   time.Time `json:"notBefore,omitzero"`
 	LastFailure string    `json:"lastFailure,omitempty"`
+
+	// Replaces is the id of the slot whose place it has taken, if any; Replacement
+	// is the order by which another slot takes its own.
+	Replaces    string       `json:"replaces,omitempty"`
+	Replacement *Replacement `json:"replacement,omitempty"`
 
 	// RetainUntil guards the volume; Order is the explicit order to destroy it.
 	RetainUntil time.Time `json:"retainUntil,omitzero"`
@@ -248,6 +256,16 @@ type Order struct {
 	Message string    `json:"message,omitempty"`
 }
 
+// Replacement is the explicit, recorded order of a person that another slot takes
+// the place of one whose agent is away.
+type Replacement struct {
+	Order
+	// By is the id of the slot that took the place.
+	By string `json:"by"`
+	// DataLoss names the indices whose loss was accepted with the order, sorted.
+	DataLoss []string `json:"dataLoss,omitempty"`
+}
+
 // Kill is the explicit, recorded order of a person to kill a task that no other
 // record explains. Its name is the task id, or a checksum where no key takes that.
 type Kill struct {
@@ -293,8 +311,9 @@ var (
 	LedgerFindings = Kind[Findings]{Name: KindFindings, Version: 1}
 	Kills          = Kind[Kill]{Name: KindKill, Version: 1}
 	Applications   = Kind[Application]{Name: KindApplication, Version: 1}
-	// Slots: version 2 has ephemeral needs and Executor, which older slots lack.
-	Slots = Kind[Slot]{Name: KindSlot, Version: 2, Upgrade: map[int]func([]byte) ([]byte, error){1: unchanged}}
+	// Slots: version 2 has ephemeral needs and Executor, version 3 WantReplaced,
+	// Replaces and Replacement, which older slots lack.
+	Slots = Kind[Slot]{Name: KindSlot, Version: 3, Upgrade: map[int]func([]byte) ([]byte, error){1: unchanged, 2: unchanged}}
 )
 
 // unchanged upgrades a body that the newer schema reads as it is.

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -24,7 +25,7 @@ func (w *world) check() {
 // checkTasks: the host rule, and one task a slot, by what may run: also on
 // agents that are cut off.
 func (w *world) checkTasks() {
-	perSlot := map[string]string{}
+	perSlot, perName := map[string]string{}, map[string]string{}
 	perMachine := map[[2]string]int{}
 	for id, t := range w.m.tasks {
 		if !live(t.state) {
@@ -39,9 +40,15 @@ func (w *world) checkTasks() {
 		if perMachine[at]++; perMachine[at] > replicas {
 			w.fatal("machine %s holds %d nodes of cluster %s, with %d replicas", at[1], perMachine[at], at[0], replicas)
 		}
-		if _, ok := w.slot(slot); !ok {
+		s, ok := w.slot(slot)
+		if !ok {
 			w.fatal("no record explains task %s", id)
 		}
+		name := fmt.Sprintf("%s of %d", s.Name, s.OwnerIncarnation)
+		if other, two := perName[name]; two {
+			w.fatal("%s and %s live under one node name", other, id)
+		}
+		perName[name] = id
 	}
 }
 
@@ -169,6 +176,15 @@ func (w *world) checkReply(ev scheduler.Event, r scheduler.Reply) {
 	if (r.Accepted == nil) == (r.Problem == nil) {
 		w.fatal("a reply has both or none of its parts")
 	}
+	if e, ok := ev.(scheduler.NodeReplaceOrdered); ok && r.Accepted != nil {
+		replaced := false
+		for _, s := range w.slots() {
+			replaced = replaced || s.Name == e.Node && s.Owner == e.Cluster && s.Want == state.WantReplaced && s.Replacement != nil
+		}
+		if !replaced {
+			w.fatal("%s is to be replaced, which is not durable", e.Node)
+		}
+	}
 	put, ok := ev.(scheduler.SpecPut)
 	if !ok || r.Accepted == nil {
 		return
@@ -181,13 +197,13 @@ func (w *world) checkReply(ev scheduler.Event, r scheduler.Reply) {
 
 // unfinished says what is not as it is wanted; "" when all is.
 func (w *world) unfinished() string {
-	wanted := map[string]bool{} // node names
+	wanted := map[string]string{} // cluster, set and ordinal → node name
 	for name, cl := range w.clusters() {
 		if cl.Deletion != nil {
 			return "cluster " + name + " is still being deleted"
 		}
 		for _, n := range plan.Nodes(cl.Spec) {
-			wanted[n.Name] = true
+			wanted[placeOf(name, n.Set, n.Ordinal)] = n.Name
 		}
 		if view, problem := w.core.Cluster(name); problem != nil || view.Status.Phase != "Ready" {
 			return "cluster " + name + " is " + view.Status.Phase
@@ -207,12 +223,16 @@ func (w *world) unfinished() string {
 		case s.Task.ID != id || s.Bind.AgentID != t.agent.id:
 			return "task " + id + " runs elsewhere than on record"
 		}
-		delete(wanted, s.Name)
+		delete(wanted, placeOf(s.Owner, s.Set, s.Ordinal))
 	}
-	for name := range wanted {
+	for _, name := range wanted {
 		return "node " + name + " does not run"
 	}
 	return w.unfinishedSlots()
+}
+
+func placeOf(cluster, set string, ordinal int) string {
+	return fmt.Sprintf("%s %s %d", cluster, set, ordinal)
 }
 
 // unfinishedSlots compares the records with what the agents hold.
@@ -238,6 +258,8 @@ func (w *world) unfinishedSlots() string {
 			if s.Order != nil {
 				return "slot " + id + " was ordered destroyed"
 			}
+		case state.WantReplaced:
+			return "slot " + id + " is replaced, and nothing is said of its old node"
 		case state.WantDestroy:
 			return "slot " + id + " is to be destroyed"
 		}

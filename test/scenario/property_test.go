@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/berthdata/berth/scheduler"
+	"github.com/berthdata/berth/scheduler/state"
 )
 
 // replicas of every cluster here: one node of a cluster a machine.
@@ -201,6 +202,8 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 			retain := time.Duration(rapid.IntRange(0, 100).Draw(t, "retain")) * time.Second
 			w.step(scheduler.SpecDeleted{Reply: w.nextReply(), Name: rapid.SampledFrom(clusterNames).Draw(t, "cluster"), RetainFor: retain})
 		}),
+		"replace a node":      some(func(t *rapid.T) { w.replace(t) }),
+		"replace a lost node": some(func(t *rapid.T) { w.replaceLost(t) }),
 		"destroy or restore": some(func(t *rapid.T) {
 			all := w.slots()
 			if len(all) == 0 {
@@ -213,6 +216,38 @@ func (w *world) happenings() map[string]func(*rapid.T) {
 				w.step(scheduler.VolumeDestroyOrdered{Reply: w.nextReply(), ID: id})
 			}
 		}),
+	}
+}
+
+// replace orders any node replaced, or takes that back.
+func (w *world) replace(t *rapid.T) {
+	if s, ok := pick(t, "node", w.slots(), func(state.Slot) bool { return true }); ok {
+		w.step(scheduler.NodeReplaceOrdered{Reply: w.nextReply(), Cluster: s.Owner, Node: s.Name})
+		if rapid.IntRange(0, 3).Draw(t, "takes it back") == 0 {
+			w.step(scheduler.NodeReplaceCancelled{Reply: w.nextReply(), Cluster: s.Owner, Node: s.Name})
+		}
+	}
+}
+
+// replaceLost cuts a machine off for as long as it takes to be allowed to replace its
+// node, and does it; what comes back does so with everything else.
+func (w *world) replaceLost(t *rapid.T) {
+	s, ok := pick(t, "lost", w.slots(), func(s state.Slot) bool { return s.Want == state.WantRun && s.Bind != nil })
+	if !ok {
+		return
+	}
+	a := w.m.agents[s.Bind.AgentID]
+	if a == nil || !a.connected || !a.registered {
+		return
+	}
+	w.m.partition(a)
+	w.m.remove(a)
+	for range rapid.IntRange(1, 60).Draw(t, "rounds") {
+		w.goOn(false)
+	}
+	w.step(scheduler.NodeReplaceOrdered{Reply: w.nextReply(), Cluster: s.Owner, Node: s.Name})
+	for range rapid.IntRange(0, 10).Draw(t, "rounds after") {
+		w.goOn(false)
 	}
 }
 

@@ -90,7 +90,7 @@ func (w *world) start() {
 		core, err := scheduler.New(scheduler.Config{
 			Epoch: w.epoch, Roles: []string{"db"}, Principal: "berth",
 			Catalogue:   map[string]scheduler.Distribution{"8.19.21": {Home: "/opt/elasticsearch"}},
-			ExecutorURL: "http://berth:8080", TokenKey: []byte("key"), KillGrace: time.Minute, Retention: time.Hour,
+			ExecutorURL: "http://berth:8080", TokenKey: []byte("key"), KillGrace: time.Minute, Retention: time.Minute,
 		}, maps.Clone(w.durable))
 		require.NoError(w.t, err)
 		return core
@@ -376,7 +376,7 @@ func (w *world) answer(q observe.Request) {
 	if !ok {
 		return
 	}
-	o := observe.Observation{Seq: q.Seq, At: w.now, Full: q.Full, ClusterName: q.Cluster, MinReplicas: -1, Health: "green"}
+	o := observe.Observation{Seq: q.Seq, At: w.now, Full: q.Full, Away: q.Away, ClusterName: q.Cluster, MinReplicas: -1, Health: "green"}
 	for _, id := range slices.Sorted(maps.Keys(w.m.tasks)) {
 		t := w.m.tasks[id]
 		s, ok := w.slot(slotOf(id))
@@ -415,6 +415,10 @@ func eventText(ev scheduler.Event) string {
 			out += fmt.Sprintf(" %s of %s (%s)", o.ID.Value, o.AgentID.Value, text(o.Resources))
 		}
 		return out
+	case scheduler.NodeReplaceOrdered:
+		return "replace " + e.Node
+	case scheduler.NodeReplaceCancelled:
+		return "do not replace " + e.Node
 	case scheduler.SpecPut:
 		return fmt.Sprintf("put %s with %d nodes", e.Cluster.Name, e.Cluster.Spec.TotalNodes())
 	case scheduler.AgentsObserved:

@@ -58,7 +58,7 @@ func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container,
 		say("cluster %s is still being deleted", r.Spec.Name)
 		return
 	}
-	want := map[string]bool{}
+	want := map[string]bool{} // places
 	for _, set := range r.Spec.Spec.NodeSets {
 		for i := range set.Count {
 			want[fmt.Sprintf("%s-%s-%d", r.Spec.Name, set.Name, i)] = true
@@ -69,11 +69,12 @@ func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container,
 		if s.Owner != r.Spec.Name || s.OwnerIncarnation != r.Incarnation || s.Want != state.WantRun {
 			continue
 		}
-		if !want[s.Name] {
-			say("slot %s is wanted by its record, and not by the spec", s.ID)
+		place := fmt.Sprintf("%s-%s-%d", s.Owner, s.Set, s.Ordinal)
+		if !want[place] {
+			say("slot %s is wanted by its record, and not by the spec, or twice", s.ID)
 			continue
 		}
-		delete(want, s.Name)
+		delete(want, place)
 		x := live[s.ID]
 		switch {
 		case x == nil && hopeless && c.foreign(s.ID, r.ClusterUUID):

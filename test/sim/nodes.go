@@ -48,8 +48,6 @@ type formed struct {
 	owner owner
 	// voting are the labels of the voting master-eligible nodes.
 	voting map[string]bool
-	// members were in it, by node name.
-	members map[string]bool
 }
 
 func newNodes(w *World) *nodes {
@@ -223,7 +221,7 @@ func (n *nodes) bootstrap(part []*node) {
 		if 2*len(there) <= len(list) {
 			continue
 		}
-		f := &formed{uuid: fmt.Sprintf("uuid-%d", len(n.formed)+1), owner: x.owner, voting: map[string]bool{}, members: map[string]bool{}}
+		f := &formed{uuid: fmt.Sprintf("uuid-%d", len(n.formed)+1), owner: x.owner, voting: map[string]bool{}}
 		n.w.tracef("nodes: %s forms as %s by %d of %v", x.owner.name, f.uuid, len(there), list)
 		n.w.checks.formed(f, n.formed)
 		n.formed[f.uuid] = f
@@ -240,7 +238,6 @@ func (n *nodes) join(f *formed, x *node) {
 	if v := x.c.Volume(); v != nil {
 		v.Marker, v.Data = f.uuid, true
 	}
-	f.members[x.doc.NodeName] = true
 	if slices.Contains(x.doc.Roles, "master") {
 		f.voting[x.label] = true
 	}
@@ -294,7 +291,8 @@ func (n *nodes) lost(uuid string) bool {
 	}
 	have := 0
 	for label := range f.voting {
-		if n.w.store.slots[label].Want == state.WantRun && n.w.checks.volumeAlive(label) {
+		want := n.w.store.slots[label].Want
+		if (want == state.WantRun || want == state.WantReplaced) && n.w.checks.volumeAlive(label) {
 			have++
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/berthdata/berth/scheduler"
 	"github.com/berthdata/berth/scheduler/elastic/observe"
+	"github.com/berthdata/berth/scheduler/state"
 )
 
 // ask answers a question to Elasticsearch: in time, late, wrong or never.
@@ -55,18 +56,19 @@ func (n *nodes) observation(q observe.Request) (observe.Observation, *observe.Fa
 		return o, &observe.Failure{Class: observe.NoMaster, Message: "no elected master"}
 	}
 	o.ClusterUUID = asked.uuid
-	f := n.formed[asked.uuid]
 	for _, x := range n.order {
 		if x.uuid == asked.uuid && x.joined {
 			o.Nodes = append(o.Nodes, observe.Node{ID: "id-" + x.label, Name: x.doc.NodeName})
 		}
 	}
-	for _, name := range sorted(f.members) {
-		if !slices.ContainsFunc(o.Nodes, func(m observe.Node) bool { return m.Name == name }) {
+	for _, id := range sorted(n.w.store.slots) {
+		s := n.w.store.slots[id]
+		if (owner{s.Owner, s.OwnerIncarnation}) == asked.owner && s.Want == state.WantRun && !slices.ContainsFunc(o.Nodes, func(m observe.Node) bool { return m.Name == s.Name }) {
 			o.Health = "yellow"
 		}
 	}
 	if q.Full {
+		o.Away = q.Away
 		o.MinReplicas = n.chance.IntN(4) - 1
 		o.MinReplicasIndex = "index"
 	}

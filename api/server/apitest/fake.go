@@ -170,6 +170,48 @@ func (f *Fake) ControlPlan(ctx context.Context, name string, o server.PlanOption
 	return v1.Accepted{Name: name, Generation: 1, PlanID: name + ".r9", Changed: true, Message: o.Verb + ": done"}, nil
 }
 
+// AwayNode is the one node of each cluster that can be replaced, OnlyCopy the index
+// of which it has the only copy.
+const (
+	AwayNode = "logs-es-1"
+	OnlyCopy = "audit"
+)
+
+// ReplaceNode implements server.Commands.
+func (f *Fake) ReplaceNode(ctx context.Context, cluster, node string, o server.ReplaceOptions) (v1.Accepted, error) {
+	if err := f.enter(ctx, "ReplaceNode"); err != nil {
+		return v1.Accepted{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, Call{"ReplaceNode", cluster + "/" + node, o})
+	switch {
+	case node != AwayNode && node != "logs-es-0":
+		return v1.Accepted{}, v1.ProblemNotFound("node", node)
+	case node != AwayNode:
+		return v1.Accepted{}, v1.ProblemConflict("the node is not to be replaced", node+" is Healthy")
+	case !slices.Equal(o.AcceptDataLoss, []string{OnlyCopy}):
+		p := v1.NewProblem(409, v1.CodeDataAtRisk, "data would be lost", "look again")
+		p.AtRisk = []v1.IndexAtRisk{{Index: OnlyCopy, Shards: []int{0, 3}, ShardCount: 2, Reason: "only on " + node}}
+		return v1.Accepted{}, p
+	}
+	return v1.Accepted{Name: node, Generation: 1, Changed: true, DryRun: o.DryRun, Successor: node + "-r7"}, nil
+}
+
+// CancelReplacement implements server.Commands.
+func (f *Fake) CancelReplacement(ctx context.Context, cluster, node string, o server.ReplaceOptions) (v1.Accepted, error) {
+	if err := f.enter(ctx, "CancelReplacement"); err != nil {
+		return v1.Accepted{}, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, Call{"CancelReplacement", cluster + "/" + node, o})
+	if node != AwayNode {
+		return v1.Accepted{}, v1.ProblemNotFound("node", node)
+	}
+	return v1.Accepted{Name: node, Generation: 1, Changed: true}, nil
+}
+
 // DestroyVolume implements server.Commands.
 func (f *Fake) DestroyVolume(ctx context.Context, id string, o server.VolumeOptions) (v1.Accepted, error) {
 	return f.volume(ctx, "DestroyVolume", id, o, true)

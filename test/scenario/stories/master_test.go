@@ -120,7 +120,7 @@ func (w *world) observeAgents(d *datadriven.TestData) scheduler.AgentsObserved {
 	e := scheduler.AgentsObserved{AskedAt: w.now.Add(-ago)}
 	for _, id := range slices.Sorted(maps.Keys(w.machines)) {
 		m := w.machines[id]
-		if value(d, "without", "") == id {
+		if slices.Contains(strings.Split(value(d, "without", ""), ","), id) {
 			continue
 		}
 		o := scheduler.AgentObservation{

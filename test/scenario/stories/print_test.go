@@ -165,6 +165,15 @@ func (w *world) slotText(s state.Slot) string {
 	} else if x != nil && x.Decommission != nil {
 		text += ", decommissioned"
 	}
+	if s.Replaces != "" {
+		text += ", replaces " + s.Replaces
+	}
+	if r := s.Replacement; r != nil {
+		text += fmt.Sprintf(", replaced by %s on order of %s (%s)", r.By, r.User, r.Message)
+		if len(r.DataLoss) > 0 {
+			text += fmt.Sprintf(", loss of %v accepted", r.DataLoss)
+		}
+	}
 	return text
 }
 
@@ -301,6 +310,9 @@ func replyText(r scheduler.Reply) string {
 	if a.DryRun {
 		text += ", dry run"
 	}
+	if a.Successor != "" {
+		text += ", successor " + a.Successor
+	}
 	if a.Message != "" {
 		text += ": " + a.Message
 	}
@@ -311,6 +323,9 @@ func problemText(p *v1.Problem) string {
 	text := fmt.Sprintf("%d %s: %s", p.Status, p.Code, p.Detail)
 	for _, f := range p.Fields {
 		text += fmt.Sprintf("\n  %s: %s", f.Field, f.Message)
+	}
+	for _, r := range p.AtRisk {
+		text += "\n  " + r.String()
 	}
 	return text
 }

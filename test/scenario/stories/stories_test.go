@@ -122,7 +122,7 @@ func (w *world) run(d *datadriven.TestData) string {
 	case "meddle": // meddle reserve|destroy|unreserve AGENT: what somebody else does there
 		w.meddle(d)
 		return "ok\n"
-	case "elastic": // elastic CLUSTER [health=green uuid=U nodes=N replicas=R master=NODE at-risk=INDEX error=CLASS stale]
+	case "elastic": // elastic CLUSTER [health=green uuid=U nodes=N|NAME,… replicas=R master=NODE at-risk=INDEX error=CLASS stale behind] and lines at risk
 		show(w.observation(d))
 	case "advance": // advance 5s [brief]: brief leaves out what is only asked again
 		span, err := time.ParseDuration(names(d)[0])
@@ -177,6 +177,12 @@ func (w *world) run(d *datadriven.TestData) string {
 		show(scheduler.VolumeDestroyOrdered{Reply: 1, ID: names(d)[0], User: "ann"})
 	case "restore":
 		show(scheduler.VolumeRestored{Reply: 1, ID: names(d)[0], User: "ann"})
+	case "replace": // replace CLUSTER NODE [dry-run user=U message=M loss=INDEX,…]
+		loss, _ := d.Arg("loss")
+		show(scheduler.NodeReplaceOrdered{Reply: 1, Cluster: names(d)[0], Node: names(d)[1], AcceptDataLoss: loss.Vals, DryRun: d.HasArg("dry-run"),
+			User: value(d, "user", "ann"), Message: value(d, "message", "")})
+	case "cancel-replace": // cancel-replace CLUSTER NODE
+		show(scheduler.NodeReplaceCancelled{Reply: 1, Cluster: names(d)[0], Node: names(d)[1], User: "ann"})
 	case "kill": // kill TASK [user=U] [message=M]: orders an unknown task killed
 		show(scheduler.TaskKillOrdered{Reply: 1, TaskID: names(d)[0], User: value(d, "user", "ann"), Message: value(d, "message", "")})
 	case "spare": // spare TASK: takes that back
@@ -287,7 +293,7 @@ func (w *world) statuses(d *datadriven.TestData) []mesos.TaskStatus {
 			s.Healthy = &healthy
 		}
 		if uuid := value(d, "uuid", ""); uuid != "" {
-			data, err := executor.Report{Phase: executor.PhaseJoined, ClusterUUID: uuid}.Encode()
+			data, err := executor.Report{Phase: executor.PhaseJoined, ClusterUUID: uuid, NodeID: value(d, "node", "")}.Encode()
 			require.NoError(w.t, err)
 			s.Data = data
 		}
@@ -364,10 +370,18 @@ func (w *world) observation(d *datadriven.TestData) scheduler.ElasticObserved {
 	o := &e.Observation
 	o.At, o.ClusterName, o.ClusterUUID = w.now, name, value(d, "uuid", "U1")
 	o.Health, o.Unassigned = value(d, "health", "green"), int(number(w.t, d, "unassigned", 0))
-	o.Nodes = make([]observe.Node, int(number(w.t, d, "nodes", 0)))
+	if members := value(d, "nodes", "0"); strings.Trim(members, "0123456789") == "" {
+		o.Nodes = make([]observe.Node, int(number(w.t, d, "nodes", 0)))
+	} else {
+		for _, name := range strings.Split(members, ",") {
+			o.Nodes = append(o.Nodes, observe.Node{Name: name})
+		}
+	}
 	if d.HasArg("replicas") {
 		o.Full, o.MinReplicas, o.MinReplicasIndex = true, int(number(w.t, d, "replicas", 1)), "events"
-		o.Away = w.asked[name].Away
+		o.Away, o.TimedOut = w.asked[name].Away, d.HasArg("behind")
+		o.AtRisk = w.atRisk(d)
+		o.AtRiskTotal = len(o.AtRisk) + int(number(w.t, d, "further", 0))
 	}
 	if master := value(d, "master", ""); master != "" {
 		o.Nodes[0] = observe.Node{Name: master, Master: true}
@@ -376,4 +390,37 @@ func (w *world) observation(d *datadriven.TestData) scheduler.ElasticObserved {
 		o.AtRisk, o.AtRiskTotal = []observe.AtRisk{{Index: index, Shards: []int{0, 3}, ShardCount: 2}}, 1
 	}
 	return e
+}
+
+// atRisk reads lines such as "logs 0,3 on=logs-data-1 left=ID unknown reason=R".
+func (w *world) atRisk(d *datadriven.TestData) []observe.AtRisk {
+	var out []observe.AtRisk
+	for _, line := range strings.Split(strings.TrimSpace(d.Input), "\n") {
+		words := strings.Fields(line)
+		if len(words) == 0 {
+			continue
+		}
+		r := observe.AtRisk{Index: words[0]}
+		for _, word := range words[1:] {
+			switch key, val, _ := strings.Cut(word, "="); key {
+			case "on":
+				r.On = append(r.On, val)
+			case "left":
+				r.Left = append(r.Left, val)
+			case "unknown":
+				r.Unknown = true
+			case "reason":
+				r.Reason = strings.ReplaceAll(val, "-", " ")
+			default:
+				for _, n := range strings.Split(word, ",") {
+					shard, err := strconv.Atoi(n)
+					require.NoError(w.t, err, "%s: %s", d.Pos, line)
+					r.Shards = append(r.Shards, shard)
+				}
+				r.ShardCount = len(r.Shards)
+			}
+		}
+		out = append(out, r)
+	}
+	return out
 }

@@ -40,7 +40,7 @@ var mutations = []mutation{
 
 	// The host rule.
 	one("agent ids are counted for machines", core+"agent.go", "	return a.hostname\n}", "	return a.id\n}"),
-	one("what is in flight is not counted", core+"offers.go", "return s.Bind != nil && (s.Want == state.WantRun || s.live()) }", "return s.Bind != nil && s.healthy() }"),
+	one("what is in flight is not counted", core+"offers.go", "return s.Bind != nil && (s.Want == state.WantRun || s.Want == state.WantReplaced || s.live())", "return s.Bind != nil && s.healthy()"),
 	one("no host rule", core+"elasticsearch.go", "Group: groupCluster(cl), Max: cl.hostLimit()})", "Group: groupCluster(cl), Max: 1000})"),
 	one("no limit for masters", core+"elasticsearch.go", "Max: plan.MastersPerMachine(masters)})", "Max: masters})"),
 	one("fewer replicas than a machine holds nodes are accepted", core+"spec.go", "r < plan.Replicas(old.Spec.Spec) && n > r", "r < 0 && n > r"),
