@@ -260,7 +260,7 @@ func sparkTaskView(s *slot) v1.SparkTaskView {
 		t.TaskID = s.Task.ID
 	}
 	if s.Bind != nil {
-		t.AgentID, t.Hostname = s.Bind.AgentID, s.Bind.Hostname
+		t.AgentID, t.Hostname, t.Address = s.Bind.AgentID, s.Bind.Hostname, s.Bind.Address
 	}
 	return t
 }

@@ -80,12 +80,16 @@ func TestScopes(t *testing.T) {
 		assert.Contains(t, anonymous.header.Get("WWW-Authenticate"), "Bearer")
 		h.problem(h.do(method, url, body, bearer("berth_wrong")...), 401, v1.CodeUnauthenticated)
 		reading := h.do(method, url, body, bearer(readonly)...)
+		done := []int{200, 201, 202, 404}
+		if strings.Contains(path, "/ui") {
+			done = []int{302, 409} // there is a UI, but no driver runs
+		}
 		if method == "GET" {
-			assert.Contains(t, []int{200, 404}, reading.status, pattern)
+			assert.Contains(t, done, reading.status, pattern)
 		} else {
 			h.problem(reading, 403, v1.CodeForbidden)
 		}
-		assert.Contains(t, []int{200, 201, 202, 404}, h.do(method, url, body, bearer(operator)...).status, pattern)
+		assert.Contains(t, done, h.do(method, url, body, bearer(operator)...).status, pattern)
 	}
 	for _, call := range h.fake.Calls() {
 		assert.Contains(t, fmt.Sprintf("%+v", call.Options), "User:ci", "only the operator got through, and is named")

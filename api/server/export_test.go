@@ -3,6 +3,7 @@ package server
 import (
 	"net"
 	"slices"
+	"strings"
 )
 
 // Facts are what the OpenAPI document must say about a route.
@@ -16,11 +17,16 @@ type Facts struct {
 // errors of their own.
 func Ordinary(method, path string) bool {
 	for _, rt := range routesOfAll() {
-		if rt.method == method && rt.path == path {
+		if rt.method == method && documented(rt.path) == path {
 			return rt.fail == nil && rt.access != accessDriver
 		}
 	}
 	return true
+}
+
+// documented is a route's path as OpenAPI has it.
+func documented(path string) string {
+	return strings.NewReplacer("...}", "}", "{$}", "").Replace(path)
 }
 
 func routesOfAll() []route { return (&Server{opts: Options{Spark: &Spark{}}}).routes() }
@@ -28,7 +34,7 @@ func routesOfAll() []route { return (&Server{opts: Options{Spark: &Spark{}}}).ro
 // RouteFacts returns the facts of the route, the zero value when there is none.
 func RouteFacts(method, path string) Facts {
 	for _, rt := range routesOfAll() {
-		if rt.method == method && rt.path == path {
+		if rt.method == method && documented(rt.path) == path {
 			query := append([]string{}, rt.query...)
 			slices.Sort(query)
 			return Facts{Query: query, Public: rt.access == accessPublic}
@@ -41,7 +47,7 @@ func RouteFacts(method, path string) Facts {
 func RoutePatterns() []string {
 	var list []string
 	for _, rt := range routesOfAll() {
-		list = append(list, rt.method+" "+rt.path)
+		list = append(list, rt.method+" "+documented(rt.path))
 	}
 	return list
 }

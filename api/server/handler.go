@@ -42,14 +42,14 @@ func (s *Server) buildHandler(routes []route) http.Handler {
 	for _, rt := range routes {
 		mux.Handle(rt.method+" "+rt.path, s.serveRoute(rt))
 	}
-	return s.observed(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return s.observed(s.uiHosts(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h, pattern := mux.Handler(r)
 		if pattern == "" {
 			s.noRoute(w, r, h)
 			return
 		}
 		mux.ServeHTTP(w, r)
-	}))
+	})))
 }
 
 // observed is the outermost layer: it counts, logs, recovers, and sets the
@@ -158,9 +158,11 @@ func (s *Server) serveRoute(rt route) http.Handler {
 				return
 			}
 		}
-		if err := checkQuery(r, rt.query); err != nil {
-			fail(w, r, err)
-			return
+		if !rt.anyQuery {
+			if err := checkQuery(r, rt.query); err != nil {
+				fail(w, r, err)
+				return
+			}
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, v1.MaxDocument)
 		if !rt.stream {
@@ -189,12 +191,16 @@ func (s *Server) admit(rt route, w http.ResponseWriter, r *http.Request) error {
 		if !s.clients.allow("address " + remoteHost(r)) {
 			return s.tooFast(w)
 		}
-		return s.unauthenticated(w, err)
+		refusal := s.unauthenticated(w, err)
+		if rt.browser {
+			w.Header().Add("WWW-Authenticate", `Basic realm="Berth: any name, and a token as the password", charset="UTF-8"`)
+		}
+		return refusal
 	}
 	infoOf(r).user, infoOf(r).trusted = who.User, who.trusted
 	key := "user " + who.User
 	if who.Anonymous && !who.trusted {
-		if host := hostOf(r.Host); !s.opts.Insecure && !isLoopback(host) {
+		if host := hostOf(r.Host); !s.opts.Insecure && !isLoopback(host) && !belowLocalhost(host) {
 			return v1.NewProblem(http.StatusForbidden, v1.CodeHostRefused, "the request is refused",
 				"without bearer tokens Berth answers on loopback only: use http://127.0.0.1:PORT, not another name of this host")
 		}
@@ -212,11 +218,17 @@ func (s *Server) admit(rt route, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// belowLocalhost: names below localhost lead to loopback whatever a name server
+// says (RFC 6761), so no page can point one of its own at it.
+func belowLocalhost(host string) bool {
+	return strings.HasSuffix(strings.ToLower(host), ".localhost")
+}
+
 func (s *Server) unauthenticated(w http.ResponseWriter, err error) error {
 	if !errors.Is(err, ErrNoCredentials) && !errors.Is(err, ErrBadCredentials) {
 		return err
 	}
-	w.Header().Set("WWW-Authenticate", `Bearer realm="berth"`)
+	w.Header().Add("WWW-Authenticate", `Bearer realm="berth"`)
 	return v1.NewProblem(http.StatusUnauthorized, v1.CodeUnauthenticated, "the caller is not known",
 		err.Error()+": send \"Authorization: Bearer TOKEN\" with a token of this Berth")
 }

@@ -21,6 +21,18 @@ type Spark struct {
 	// SubmittersFrom are networks whose clients may use the submission protocol
 	// without a token, but for killall and clear: spark-submit can send none.
 	SubmittersFrom []netip.Prefix
+
+	// UIDomain is the domain below which each application's UI has a name of its
+	// own, such as "ui.berth.example"; "": UIs are shown below a path only.
+	UIDomain string
+	// Metrics; nil: drivers are not asked for theirs.
+	Metrics SparkMetrics
+}
+
+// SparkMetrics tells how an application's streams do, of which the caller has
+// just read the view. It answers at once, with what is known.
+type SparkMetrics interface {
+	SparkMetrics(v v1.SparkView) v1.SparkMetrics
 }
 
 // SparkOptions accompany an order about one application.

@@ -33,8 +33,12 @@ type route struct {
 	stream bool
 	// secretPath routes carry a token in the path, which no log may show.
 	secretPath bool
-	query      []string // the parameters allowed
-	handle     func(http.ResponseWriter, *http.Request) error
+	// browser routes take the token as a Basic password too, which browsers ask
+	// for.
+	browser  bool
+	anyQuery bool
+	query    []string // the parameters allowed, unless any is
+	handle   func(http.ResponseWriter, *http.Request) error
 	// timeout for a call of a port; 0: Limits.RequestTimeout.
 	timeout time.Duration
 	// fail answers an error; nil: as a problem document.
@@ -80,7 +84,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/openapi.yaml", access: accessPublic, local: true, handle: s.getDocumentYAML},
 	}
 	if s.opts.Spark != nil {
-		list = slices.Concat(list, s.sparkRoutes(), s.driverRoutes(), s.submissionRoutes())
+		list = slices.Concat(list, s.sparkRoutes(), s.uiRoutes(), s.driverRoutes(), s.submissionRoutes())
 	}
 	return list
 }

@@ -61,6 +61,8 @@ type Limits struct {
 	Streams int
 	// Syncs is how many calls of Spark drivers may be held at once.
 	Syncs int
+	// UIs is how many requests to drivers' UIs may be under way.
+	UIs int
 	// Rate and Burst bound the requests per second of one client: one token,
 	// or one address where there are none. Clients is how many are remembered.
 	Rate    float64
@@ -74,7 +76,7 @@ func DefaultLimits() Limits {
 		RequestTimeout: 30 * time.Second, SubmissionTimeout: 8 * time.Second,
 		HeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
 		WriteTimeout: 30 * time.Second, ShutdownTimeout: 10 * time.Second,
-		KeepAlive: 15 * time.Second, Streams: 256, Syncs: 4096,
+		KeepAlive: 15 * time.Second, Streams: 256, Syncs: 4096, UIs: 256,
 		Rate: 100, Burst: 400, Clients: 10_000,
 	}
 }
@@ -91,6 +93,7 @@ func (l Limits) withDefaults() Limits {
 	setIfZero(&l.KeepAlive, d.KeepAlive)
 	setIfZero(&l.Streams, d.Streams)
 	setIfZero(&l.Syncs, d.Syncs)
+	setIfZero(&l.UIs, d.UIs)
 	setIfZero(&l.Rate, d.Rate)
 	setIfZero(&l.Burst, d.Burst)
 	setIfZero(&l.Clients, d.Clients)
@@ -112,10 +115,13 @@ type Server struct {
 	metrics *metrics
 	clients *clientLimiter
 	streams chan struct{} // one element an open event stream
-	syncs   chan struct{} // one entry a held call of a driver
-	origin  *http.CrossOriginProtection
-	doc     document
-	handler http.Handler
+	syncs   chan struct{} // one element a held call of a driver
+	uis     chan struct{} // one element a request to a driver's UI
+
+	toDrivers *http.Transport
+	origin    *http.CrossOriginProtection
+	doc       document
+	handler   http.Handler
 }
 
 // New builds a server. It fails when a port is missing or the metrics are
@@ -142,6 +148,8 @@ func New(o Options) (*Server, error) {
 	}
 	s.clients = newClientLimiter(s.limits)
 	s.streams = make(chan struct{}, s.limits.Streams)
+	s.uis = make(chan struct{}, s.limits.UIs)
+	s.toDrivers = driverTransport()
 	s.syncs = make(chan struct{}, s.limits.Syncs)
 	var err error
 	if s.metrics, err = newMetrics(o.Registry); err != nil {

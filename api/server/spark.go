@@ -18,6 +18,7 @@ func (s *Server) sparkRoutes() []route {
 		{method: "GET", path: one, access: accessRead, handle: s.getSpark},
 		{method: "DELETE", path: one, access: accessOperator, query: []string{"confirm", "forget", "message"}, handle: s.deleteSpark},
 		{method: "GET", path: one + "/executors", access: accessRead, handle: s.listExecutors},
+		{method: "GET", path: one + "/metrics", access: accessRead, handle: s.sparkMetrics},
 		{method: "GET", path: one + "/explain", access: accessRead, handle: s.explainSpark},
 		{method: "PUT", path: one + "/scale", access: accessOperator, query: []string{"message"}, handle: s.scaleSpark},
 		{method: "DELETE", path: one + "/scale", access: accessOperator, query: []string{"message"}, handle: s.unscaleSpark},
@@ -132,6 +133,18 @@ func (s *Server) listExecutors(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.writeJSON(w, http.StatusOK, v1.SparkExecutorList{Scale: view.Status.Scale, Executors: view.Status.List})
+}
+
+func (s *Server) sparkMetrics(w http.ResponseWriter, r *http.Request) error {
+	view, err := s.application(r)
+	if err != nil {
+		return err
+	}
+	m := v1.SparkMetrics{Name: view.Name, Executors: view.Status.Scale}
+	if from := s.opts.Spark.Metrics; from != nil {
+		m = from.SparkMetrics(view)
+	}
+	return s.writeJSON(w, http.StatusOK, m)
 }
 
 func (s *Server) explainSpark(w http.ResponseWriter, r *http.Request) error {

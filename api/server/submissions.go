@@ -48,11 +48,16 @@ func (s *Server) submissionRoutes() []route {
 	}
 }
 
-// authenticate finds out who calls. On routes of the submission protocol a
+// authenticate finds out who calls. Browsers send the token as a password. On
+// routes of the submission protocol a
 // caller without credentials is known by the network that it comes from.
 func (s *Server) authenticate(rt route, r *http.Request) (Identity, error) {
 	if rt.access == accessSubmission && r.Header.Get("Authorization") == "" && s.submits(r) {
 		return Identity{User: "submitter@" + remoteHost(r), Scope: ScopeOperator, Anonymous: true, trusted: true}, nil
+	}
+	if _, token, basic := r.BasicAuth(); rt.browser && basic {
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	return s.opts.Auth.Authenticate(r)
 }

@@ -61,12 +61,14 @@ type SparkScaleView struct {
 // SparkTaskView is the driver or one executor.
 type SparkTaskView struct {
 	// Name is the slot's; ExecutorID is Spark's, 0 for the driver.
-	Name       string    `json:"name,omitempty"`
-	ExecutorID int64     `json:"executorId,omitempty"`
-	State      string    `json:"state"` // one of NodeStates
-	TaskID     string    `json:"taskId,omitempty"`
-	AgentID    string    `json:"agentId,omitempty"`
-	Hostname   string    `json:"hostname,omitempty"`
+	Name       string `json:"name,omitempty"`
+	ExecutorID int64  `json:"executorId,omitempty"`
+	State      string `json:"state"` // one of NodeStates
+	TaskID     string `json:"taskId,omitempty"`
+	AgentID    string `json:"agentId,omitempty"`
+	Hostname   string `json:"hostname,omitempty"`
+	// Address is the IP of the task's machine at which it listens.
+	Address    string    `json:"address,omitempty"`
 	Registered bool      `json:"registered,omitempty"`
 	Failures   int       `json:"failures,omitempty"`
 	Message    string    `json:"message,omitempty"`

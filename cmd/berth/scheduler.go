@@ -93,6 +93,10 @@ SIGHUP reads the tokens file again.`,
 	f.StringArrayVar(&o.Spark, "spark", nil, "the same for Spark; without it no applications are run")
 	f.StringVar(&o.SparkBackend, "spark-backend", "", "the `jar` given to Spark drivers (default: "+scheduler.SparkBackend+" beside this program)")
 	f.StringVar(&o.SparkUser, "spark-user", o.SparkUser, "Unix `user` that Spark's drivers and executors run as when theirs runs as root")
+	f.StringSliceVar(&o.SparkSubmitters, "spark-submitters", nil, "`networks`, such as 10.1.0.0/16, whose clients may submit with spark-submit, which can send no token")
+	f.StringVar(&o.SparkSubmitListen, "spark-submit-listen", "", "further `address` for submissions only, without TLS, which spark-submit cannot speak")
+	f.StringArrayVar(&o.SparkDefaults, "spark-default", nil, "`NAME=VALUE` of a Spark property for submissions that do not set it; repeat for more")
+	f.StringVar(&o.SparkUIDomain, "spark-ui-domain", "", "`domain` below which each application's UI has its own name: wordcount.DOMAIN")
 	f.StringSliceVar(&o.SparkSchedulers, "spark-schedulers", nil, "base `URLs` of every scheduler, for Spark drivers (default: --advertise)")
 	return cmd
 }

@@ -21,6 +21,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/executor/render"
 	"github.com/berthdata/berth/scheduler"
+	"github.com/berthdata/berth/scheduler/sparkmetrics"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -29,19 +30,22 @@ const eventHistory = 10_000
 
 // App is one Berth.
 type App struct {
-	o         Options
-	log       *zap.Logger
-	listener  net.Listener
-	advertise string
-	catalogue map[string]scheduler.Distribution
-	spark     sparkSettings
-	elector   state.Elector
-	registry  *prometheus.Registry
-	metrics   *metrics
-	hub       *server.EventHub
-	server    *server.Server
-	artifacts *artifacts
-	tokens    *server.Tokens // nil without a tokens file
+	o        Options
+	log      *zap.Logger
+	listener net.Listener
+	// submitListener is for Spark's submission protocol alone; nil without one.
+	submitListener net.Listener
+	sparkMetrics   *sparkmetrics.Poller
+	advertise      string
+	catalogue      map[string]scheduler.Distribution
+	spark          sparkSettings
+	elector        state.Elector
+	registry       *prometheus.Registry
+	metrics        *metrics
+	hub            *server.EventHub
+	server         *server.Server
+	artifacts      *artifacts
+	tokens         *server.Tokens // nil without a tokens file
 
 	// leading is the leadership under way, nil on a follower.
 	leading atomic.Pointer[leadership]
@@ -74,6 +78,10 @@ func New(o Options, log *zap.Logger) (*App, error) {
 	if a.elector, err = o.OpenState(log); err != nil {
 		return nil, err
 	}
+	a.sparkMetrics = sparkmetrics.New(front{a}.SparkApplications)
+	if len(a.spark.catalogue) > 0 {
+		a.registry.MustRegister(a.sparkMetrics)
+	}
 	if err := a.buildServer(); err != nil {
 		return nil, err
 	}
@@ -82,6 +90,11 @@ func New(o Options, log *zap.Logger) (*App, error) {
 	}
 	if err := a.spark.reach(o.SparkSchedulers, a.advertise); err != nil {
 		return nil, errors.Join(err, a.listener.Close())
+	}
+	if o.SparkSubmitListen != "" {
+		if a.submitListener, err = net.Listen("tcp", o.SparkSubmitListen); err != nil {
+			return nil, errors.Join(fmt.Errorf("the address for submissions: %w", err), a.listener.Close())
+		}
 	}
 	return a, nil
 }
@@ -165,6 +178,14 @@ func (a *App) ReloadTokens() error {
 // Addr is the address that the API listens on.
 func (a *App) Addr() string { return a.listener.Addr().String() }
 
+// SubmitAddr is the address for submissions alone, "" without one.
+func (a *App) SubmitAddr() string {
+	if a.submitListener == nil {
+		return ""
+	}
+	return a.submitListener.Addr().String()
+}
+
 // Run serves the API, campaigns and leads, term after term, until ctx ends: a
 // planned hand-over that returns nil, after which nodes go on running and the
 // framework stays registered. It returns an error when another term would do
@@ -174,6 +195,9 @@ func (a *App) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	defer a.hub.Close()
 	g.Go(func() error { return a.server.Serve(ctx, a.listener) })
+	if a.submitListener != nil {
+		g.Go(func() error { return a.server.ServeSubmissions(ctx, a.submitListener) })
+	}
 	g.Go(func() error {
 		defer a.elector.Close()
 		err := a.terms(ctx)

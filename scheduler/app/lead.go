@@ -77,6 +77,12 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 		drivers.Run(gctx, r)
 		return nil
 	})
+	if len(a.spark.catalogue) > 0 {
+		g.Go(func() error {
+			a.sparkMetrics.Run(gctx)
+			return nil
+		})
+	}
 	g.Go(func() error {
 		if err := r.Run(gctx); err != nil {
 			return err

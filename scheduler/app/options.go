@@ -62,6 +62,14 @@ type Options struct {
 	// is this one's own.
 	SparkBackend, SparkUser string
 	SparkSchedulers         []string
+	// SparkSubmitters are networks whose clients submit without a token, and
+	// SparkSubmitListen an address of its own for them, without TLS. SparkDefaults
+	// are properties of submissions that do not set them, one "NAME=VALUE" each.
+	// SparkUIDomain is the domain below which each application's UI has a name.
+	SparkSubmitters   []string
+	SparkSubmitListen string
+	SparkDefaults     []string
+	SparkUIDomain     string
 
 	Version string
 }

@@ -1,12 +1,16 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/berthdata/berth/api/server"
@@ -24,13 +28,25 @@ type sparkSettings struct {
 	// schedulers are host:port of every Berth's API; tls, whether by https.
 	schedulers []string
 	tls        bool
+
+	submitters []netip.Prefix
+	defaults   map[string]string
 }
 
 // spark reads the options; without a catalogue this Berth runs no applications.
 func (o *Options) spark() (sparkSettings, error) {
 	var s sparkSettings
 	var err error
-	if s.catalogue, err = readCatalogue("--spark", o.Spark); err != nil || len(s.catalogue) == 0 {
+	if s.catalogue, err = readCatalogue("--spark", o.Spark); err != nil {
+		return s, err
+	}
+	if len(s.catalogue) == 0 {
+		if o.SparkSubmitListen != "" {
+			return s, errors.New("--spark-submit-listen: this Berth runs no Spark applications; name a distribution with --spark")
+		}
+		return s, nil
+	}
+	if err := s.submissions(o); err != nil {
 		return s, err
 	}
 	if s.backend = o.SparkBackend; s.backend == "" {
@@ -44,6 +60,41 @@ func (o *Options) spark() (sparkSettings, error) {
 		return s, fmt.Errorf("the backend that Spark drivers are to fetch: %w; name it with --spark-backend", err)
 	}
 	return s, nil
+}
+
+// submissions reads who may submit, and what a submission gets by default.
+func (s *sparkSettings) submissions(o *Options) error {
+	for _, network := range o.SparkSubmitters {
+		prefix, err := netip.ParsePrefix(network)
+		if err != nil {
+			return fmt.Errorf("--spark-submitters %q: want a network, such as 10.1.0.0/16 or 127.0.0.1/32: %w", network, err)
+		}
+		s.submitters = append(s.submitters, prefix.Masked())
+	}
+	if o.SparkSubmitListen != "" && len(s.submitters) == 0 {
+		return errors.New("--spark-submit-listen: say with --spark-submitters from which networks clients submit there: they send no token")
+	}
+	s.defaults = map[string]string{}
+	for _, property := range o.SparkDefaults {
+		name, value, ok := strings.Cut(property, "=")
+		if !ok || !strings.HasPrefix(name, "spark.") {
+			return fmt.Errorf("--spark-default %q: want spark.NAME=VALUE", property)
+		}
+		s.defaults[name] = value
+	}
+	return nil
+}
+
+// versions are the catalogue's, the oldest first.
+func (s *sparkSettings) versions() []string {
+	return slices.SortedFunc(maps.Keys(s.catalogue), func(a, b string) int {
+		x, errX := v1.ParseVersion(a)
+		y, errY := v1.ParseVersion(b)
+		if errX != nil || errY != nil {
+			return strings.Compare(a, b) // no spec can name such a version
+		}
+		return cmp.Or(cmp.Compare(x.Major, y.Major), cmp.Compare(x.Minor, y.Minor), cmp.Compare(x.Patch, y.Patch))
+	})
 }
 
 // reach sets where drivers find Berth: at every address that was given, or at this
@@ -77,7 +128,10 @@ func (a *App) sparkPorts() *server.Spark {
 	if len(a.spark.catalogue) == 0 {
 		return nil
 	}
-	return &server.Spark{Commands: front{a}, Queries: front{a}, Drivers: front{a}}
+	return &server.Spark{
+		Commands: front{a}, Queries: front{a}, Drivers: front{a}, Metrics: a.sparkMetrics,
+		Versions: a.spark.versions(), Defaults: a.spark.defaults, SubmittersFrom: a.spark.submitters, UIDomain: a.o.SparkUIDomain,
+	}
 }
 
 func (f front) PutSpark(ctx context.Context, a v1.SparkApplication, o server.PutOptions) (v1.Accepted, error) {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"os"
@@ -33,12 +34,20 @@ func TestSparkOptionsSayWhatIsWrong(t *testing.T) {
 		change func(*Options)
 		says   string
 	}{
-		"bad catalogue":    {func(o *Options) { o.Spark = []string{"3.5.9"} }, `--spark "3.5.9": want VERSION=home=`},
-		"no backend":       {func(o *Options) { o.SparkBackend = "/none" }, "--spark-backend"},
-		"not beside it":    {func(o *Options) { o.SparkBackend = "" }, "--spark-backend"},
-		"no URL":           {func(o *Options) { o.SparkSchedulers = []string{"berth:8080"} }, `--spark-schedulers "berth:8080"`},
-		"a path":           {func(o *Options) { o.SparkSchedulers = []string{"http://berth/v1"} }, "without a path"},
-		"http and https":   {func(o *Options) { o.SparkSchedulers = []string{"http://a", "https://b"} }, "either http or https"},
+		"bad catalogue":  {func(o *Options) { o.Spark = []string{"3.5.9"} }, `--spark "3.5.9": want VERSION=home=`},
+		"no backend":     {func(o *Options) { o.SparkBackend = "/none" }, "--spark-backend"},
+		"not beside it":  {func(o *Options) { o.SparkBackend = "" }, "--spark-backend"},
+		"no URL":         {func(o *Options) { o.SparkSchedulers = []string{"berth:8080"} }, `--spark-schedulers "berth:8080"`},
+		"a path":         {func(o *Options) { o.SparkSchedulers = []string{"http://berth/v1"} }, "without a path"},
+		"http and https": {func(o *Options) { o.SparkSchedulers = []string{"http://a", "https://b"} }, "either http or https"},
+		"no network":     {func(o *Options) { o.SparkSubmitters = []string{"10.0.0.1"} }, `--spark-submitters "10.0.0.1": want a network`},
+		"open to nobody": {func(o *Options) { o.SparkSubmitListen = "127.0.0.1:0" }, "--spark-submitters"},
+		"for nothing":    {func(o *Options) { o.SparkSubmitListen, o.Spark = "127.0.0.1:0", nil }, "no Spark applications"},
+		"no address": {func(o *Options) {
+			o.SparkSubmitListen, o.SparkSubmitters = "nonsense", []string{"127.0.0.0/8"}
+		}, "the address for submissions"},
+		"no property":      {func(o *Options) { o.SparkDefaults = []string{"driver.memory=1g"} }, `--spark-default "driver.memory=1g"`},
+		"no value":         {func(o *Options) { o.SparkDefaults = []string{"spark.x"} }, "want spark.NAME=VALUE"},
 		"another protocol": {func(o *Options) { o.SparkSchedulers = []string{"ftp://a"} }, "http://host:port"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,4 +170,49 @@ func TestTheBackendIsServedToDrivers(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	assert.Equal(t, "the backend", string(body))
+}
+
+func TestVersionsAreInOrder(t *testing.T) {
+	s := sparkSettings{catalogue: map[string]scheduler.Distribution{"4.0.0": {}, "3.5.10": {}, "3.5.9": {}, "4.10.1": {}, "4.9.1": {}}}
+	assert.Equal(t, []string{"3.5.9", "3.5.10", "4.0.0", "4.9.1", "4.10.1"}, s.versions())
+}
+
+// A submission reaches the core by the address of its own, without a token, with
+// the installation's defaults; the API itself wants one.
+func TestSubmissionsFromATrustedNetwork(t *testing.T) {
+	o := sparkOptions(t)
+	o.SparkSubmitters, o.SparkSubmitListen = []string{"127.0.0.1/8"}, "127.0.0.1:0"
+	o.SparkDefaults = []string{"spark.eventLog.dir=hdfs:///logs", "spark.driver.memory=2g"}
+	_, line, err := server.NewToken(server.ScopeOperator, "ci")
+	require.NoError(t, err)
+	o.TokensFile = filepath.Join(t.TempDir(), "tokens")
+	require.NoError(t, os.WriteFile(o.TokensFile, []byte(line+"\n"), 0o600))
+	a, err := New(o, zaptest.NewLogger(t))
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	defer func() {
+		stop()
+		require.NoError(t, <-ended)
+	}()
+	leads(t, a)
+	const request = `{"action":"CreateSubmissionRequest","appResource":"hdfs:///x.py","clientSparkVersion":"3.5.9"}`
+	res, err := http.Post("http://"+a.SubmitAddr()+"/v1/submissions/create", "application/json", strings.NewReader(request))
+	require.NoError(t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 200, res.StatusCode, string(body))
+	list, err := front{a}.SparkApplications(ctx)
+	require.NoError(t, err)
+	require.Len(t, list, 1)
+	assert.Equal(t, "2gb", list[0].Spec.Driver.Memory)
+	assert.Equal(t, map[string]string{"spark.eventLog.dir": "hdfs:///logs"}, list[0].Spec.Properties)
+	for _, url := range []string{"http://" + a.SubmitAddr() + "/v1/spark", "http://" + a.Addr() + "/v1/spark"} {
+		res, err := http.Get(url)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		assert.Contains(t, []int{401, 404}, res.StatusCode, url)
+	}
 }

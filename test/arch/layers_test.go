@@ -9,7 +9,7 @@ import (
 // adapters stand between the core and one outside system each. They know
 // neither the loop that drives the core nor the wiring, nor one another.
 var adapters = []string{"scheduler/mesos", "scheduler/elastic", "scheduler/state/zkstore", "scheduler/state/memstore",
-	"scheduler/leader", "api/server", "api/client"}
+	"scheduler/leader", "scheduler/sparkmetrics", "api/server", "api/client"}
 
 // within: p is the folder or in it.
 func within(p, folder string) bool { return p == folder || strings.HasPrefix(p, folder+"/") }
