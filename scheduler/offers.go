@@ -144,8 +144,9 @@ func (c *Core) release(b *batch, s *slot, h volumes.Holding, destroy, unreserve 
 		b.ops = append(b.ops, volumes.DestroyOp(s.Release.DestroyOp, destroy))
 	}
 	if len(unreserve) > 0 {
+		// Where no volume is made the bare disk is reserved as well.
 		s.Bind.Reserved = state.KnownUnsure
-		if s.shownWhole(&h) {
+		if s.shownWhole(&h) && (s.Bind.Volume != state.KnownNo || h.Disk >= s.Need.Disk) {
 			s.Bind.Reserved = state.KnownYes
 		}
 		s.Release.UnreserveOp = operationID(attempt, verbUnreserve)

@@ -156,14 +156,17 @@ func (m *Model) runTask(a *agent, info mesos.TaskInfo) {
 	})
 }
 
-// Stray puts a task of the framework on a host that the scheduler never launched,
-// as one that it forgot would be: it runs, and takes no resources.
-func (m *Model) Stray(h *Machine) {
+// Stray puts a task of the framework on a host that the scheduler never launched
+// there, as one that it forgot would be: it runs, and takes no resources. "" is an
+// id that nobody knows.
+func (m *Model) Stray(h *Machine, id string) {
 	a := h.agent
-	if !a.ready {
+	if !a.ready || a.tasks[id] != nil || m.Runs(id) {
 		return
 	}
-	id := fmt.Sprintf("stray-%d.1.1", m.number())
+	if id == "" {
+		id = fmt.Sprintf("stray-%d.1.1", m.number())
+	}
 	info := mesos.TaskInfo{Name: "stray", TaskID: mesos.TaskID{Value: id}, AgentID: mesos.AgentID{Value: a.id}}
 	a.tasks[id] = &agentTask{info: info}
 	m.master.tasks[id] = &masterTask{id: id, agentID: a.id, info: info, used: bag{}}
@@ -390,6 +393,9 @@ func (m *Model) StatusOf(agentID, taskID string, uuid []byte) *mesos.TaskStatus 
 
 // Runs reports whether the master knows a task and holds it for running.
 func (m *Model) Runs(taskID string) bool {
+	if m.master == nil {
+		return false
+	}
 	t := m.master.tasks[taskID]
 	return t != nil && !t.terminal
 }

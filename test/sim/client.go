@@ -33,6 +33,8 @@ type belief struct {
 	// acknowledged deletion.
 	acked      *v1.Cluster
 	generation int64
+	// seq is the newest request that was acknowledged.
+	seq int
 	// open are requests without an answer: each may have happened.
 	open []*request
 }
@@ -142,10 +144,22 @@ func (c *client) belief(name string) *belief {
 	return b
 }
 
-// ask sends a request to the leader; without one, nothing happens. A user sees
-// one request of a name through before the next.
+// reached is whom a request gets to: the leader, or now and then one who was it and
+// does not know better.
+func (c *client) reached() *process {
+	if c.w.chance.IntN(3) == 0 {
+		for _, p := range c.w.procs {
+			if !p.dead && p != c.w.leader {
+				return p
+			}
+		}
+	}
+	return c.w.leader
+}
+
+// ask sends a request; without anybody to take it, nothing happens.
 func (c *client) ask(r *request, ev func(scheduler.ReplyID) scheduler.Event) {
-	p := c.w.leader
+	p := c.reached()
 	if p == nil || p.core == nil {
 		return
 	}
@@ -171,9 +185,10 @@ func (c *client) answered(r *request, reply scheduler.Reply) {
 	case reqPut, reqDelete:
 		b := c.belief(r.name)
 		b.open = slices.DeleteFunc(b.open, func(o *request) bool { return o == r })
-		if reply.Problem != nil {
-			return
+		if reply.Problem != nil || r.seq < b.seq {
+			return // or overtaken by a later one
 		}
+		b.seq = r.seq
 		// What was asked for earlier and not answered has happened before, or
 		// never will.
 		b.open = slices.DeleteFunc(b.open, func(o *request) bool { return o.seq < r.seq })

@@ -204,11 +204,14 @@ func (c *checks) slot(s state.Slot, say func(string, ...any)) {
 	if s.Want == state.WantRun && (!ok || cl.Incarnation != s.OwnerIncarnation) {
 		say("slot %s wants to run, its cluster is gone", s.ID)
 	}
-	if s.Want != state.WantRetain && s.Want != state.WantDestroy {
+	if s.Bind != nil && s.Task != nil && c.w.model.Gone(s.Bind.AgentID) {
+		if s.Want != state.WantNothing {
+			say("record %s (%s) is bound to an agent that was declared gone", s.ID, recordText(s))
+		}
 		return
 	}
-	if s.Bind != nil && c.w.model.Gone(s.Bind.AgentID) {
-		return // lost with its agent; only a person can say so
+	if s.Want != state.WantRetain && s.Want != state.WantDestroy {
+		return
 	}
 	if s.Order != nil && !s.RetainUntil.After(c.w.now) {
 		say("volume %s is ordered destroyed and its record is still there: %s", s.ID, recordText(s))

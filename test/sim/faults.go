@@ -266,7 +266,9 @@ func (f *faults) machine(it Item, r *rand.Rand, agentID string) {
 		m.Drain(id)
 		w.after(it.For, func() { m.Reactivate(id) })
 	case "strange task":
-		m.Stray(h)
+		m.Stray(h, "")
+	case "former life":
+		f.former(h, r)
 		if r.IntN(2) == 0 {
 			w.after(between(r, time.Second, 3*time.Minute), func() { w.client.unknown(r) })
 		}
@@ -275,6 +277,22 @@ func (f *faults) machine(it Item, r *rand.Rand, agentID string) {
 		w.after(it.For, func() { m.Maintain(h, time.Time{}, 0) })
 	default:
 		w.fail("schedule", "%q is no kind of item", it.Kind)
+	}
+}
+
+// former has a life before the newest of some slot run on a machine, as one that
+// was given up for dead.
+func (f *faults) former(h *mesosmodel.Machine, r *rand.Rand) {
+	var ids []string
+	for _, label := range sorted(f.w.store.slots) {
+		if s := f.w.store.slots[label]; s.Task != nil && s.Task.Life > 1 {
+			ids = append(ids, fmt.Sprintf("%s.%d", label, s.Task.Life-1))
+		}
+	}
+	if len(ids) > 0 {
+		id := ids[r.IntN(len(ids))]
+		f.w.detail("%s", id)
+		f.w.model.Stray(h, id)
 	}
 }
 

@@ -111,6 +111,7 @@ var kinds = []kind{
 	{name: "node crashes always", most: 2, long: 4 * time.Minute},
 	{name: "executor lost", most: 4, sharp: true},
 	{name: "strange task", most: 2},
+	{name: "former life", most: 6, sharp: true},
 	{name: "others reserve", most: 5, sharp: true},
 	{name: "others leave", most: 3},
 	{name: "repair", most: 4},

@@ -72,9 +72,10 @@ func (w *world) makeOffers(d *datadriven.TestData) []mesos.Offer {
 		if m == nil {
 			continue // an option
 		}
+		hidden := value(d, "hidden", "")
 		all := slices.DeleteFunc(m.free.resources(role), func(r mesos.Resource) bool {
 			n := len(r.Reservations) // what is reserved for another role is offered to that
-			return n > 0 && r.Reservations[n-1].GetRole() != role
+			return hidden != "" && r.Name == hidden || n > 0 && r.Reservations[n-1].GetRole() != role
 		})
 		parts := [][]mesos.Resource{all}
 		if d.HasArg("split") {

@@ -70,7 +70,7 @@ func (w *world) run(d *datadriven.TestData) string {
 		show(scheduler.Disconnected{Reason: "the connection broke"})
 	case "put": // put [if-generation=N dry-run user=U] and a spec
 		w.put(d, &out, show)
-	case "offer": // offer AGENT… [lost] [refuse=create|reserve] [split] [maintenance=2h]
+	case "offer": // offer AGENT… [lost] [refuse=create|reserve] [split] [hidden=disk] [maintenance=2h]
 		w.let(true)
 		w.lost = d.HasArg("lost")
 		w.refused = map[string]mesos.Offer_Operation_Type{
