@@ -21,8 +21,8 @@ type checks struct {
 	w *World
 	// launches are the times at which each slot was launched last.
 	launches map[string][]time.Time
-	// masters are the initial masters that nodes of each cluster were given.
-	masters map[owner]string
+	// masters are the initial masters that each slot's nodes were given last.
+	masters map[string]string
 	// overSince is when the master first said that a task is over which is on
 	// record as one that may run.
 	overSince map[string]time.Time
@@ -33,7 +33,7 @@ type checks struct {
 
 func newChecks(w *World) *checks {
 	return &checks{
-		w: w, launches: map[string][]time.Time{}, masters: map[owner]string{}, overSince: map[string]time.Time{},
+		w: w, launches: map[string][]time.Time{}, masters: map[string]string{}, overSince: map[string]time.Time{},
 		copied: map[string]bool{},
 	}
 }
@@ -71,7 +71,12 @@ func (c *checks) written(key state.Key) {
 
 // leaves is called when a call leaves a process: everything that it rests on
 // must be durable by then.
-func (c *checks) leaves(p *process, call *sched.Call) {
+func (c *checks) leaves(p *process, stream string, call *sched.Call) {
+	if !c.w.model.Connected(stream) {
+		// A process that was stopped and woke up sends on a subscription that is
+		// over: the master refuses it (Mesos rule 1).
+		return
+	}
 	switch call.Type {
 	case sched.Call_ACCEPT:
 		c.offers(p, call.GetAccept().OfferIDs)
@@ -83,9 +88,7 @@ func (c *checks) leaves(p *process, call *sched.Call) {
 	case sched.Call_ACKNOWLEDGE:
 		c.acknowledged(call.GetAcknowledge())
 	case sched.Call_KILL:
-		if c.w.model.Connected(p.stream) { // of another subscription it does nothing
-			c.kill(call.GetKill().TaskID.Value)
-		}
+		c.kill(call.GetKill().TaskID.Value)
 	}
 	if id := c.w.store.framework.ID; id == "" && call.Type != sched.Call_SUPPRESS {
 		c.w.fail("framework id", "%s leaves process %d before the framework id is durable", call.Type, p.n)
@@ -234,16 +237,19 @@ func (c *checks) launched(agentID string, t *mesos.TaskInfo) {
 }
 
 // initial: every node of a cluster that may form it is given the same initial
-// masters, or it may form twice.
+// masters, or it may form twice. Slots without a record are lost for good.
 func (c *checks) initial(o owner, id string, list []string) {
 	if len(list) == 0 {
 		return
 	}
 	text := strings.Join(list, " ")
-	if was, ok := c.masters[o]; ok && was != text {
-		c.w.fail("initial masters", "%s is started with initial masters %s, nodes of %s before it with %s", id, text, o.name, was)
+	for _, label := range sorted(c.masters) {
+		s, ok := c.w.store.slots[label]
+		if ok && o == (owner{s.Owner, s.OwnerIncarnation}) && c.masters[label] != text {
+			c.w.fail("initial masters", "%s is started with initial masters %s, %s before it with %s", id, text, label, c.masters[label])
+		}
 	}
-	c.masters[o] = text
+	c.masters[labelOf(id)] = text
 }
 
 // started is called when a node's process runs.

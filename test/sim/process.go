@@ -328,7 +328,7 @@ func (p *process) effects(d decided) bool {
 			return false
 		}
 		p.count(&p.sent, maxCalls, "calls")
-		p.w.checks.leaves(p, call)
+		p.w.checks.leaves(p, d.stream, call)
 		if d.stream == p.loopStream {
 			p.w.checks.gate(p, call)
 		}
