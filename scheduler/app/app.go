@@ -39,7 +39,7 @@ type App struct {
 	advertise      string
 	catalogue      map[string]scheduler.Distribution
 	spark          sparkSettings
-	elector        state.Elector
+	state          State
 	registry       *prometheus.Registry
 	metrics        *metrics
 	hub            *server.EventHub
@@ -75,7 +75,7 @@ func New(o Options, log *zap.Logger) (*App, error) {
 	if a.spark.backend != "" {
 		a.artifacts.paths[scheduler.SparkBackend] = a.spark.backend
 	}
-	if a.elector, err = o.OpenState(log); err != nil {
+	if a.state, err = o.OpenState(log); err != nil {
 		return nil, err
 	}
 	a.sparkMetrics = sparkmetrics.New(front{a}.SparkApplications)
@@ -92,7 +92,7 @@ func New(o Options, log *zap.Logger) (*App, error) {
 		return nil, errors.Join(err, a.listener.Close())
 	}
 	if o.SparkSubmitListen != "" {
-		if a.submitListener, err = net.Listen("tcp", o.SparkSubmitListen); err != nil {
+		if a.submitListener, err = server.Listen(o.SparkSubmitListen); err != nil {
 			return nil, errors.Join(fmt.Errorf("the address for submissions: %w", err), a.listener.Close())
 		}
 	}
@@ -199,8 +199,11 @@ func (a *App) Run(ctx context.Context) error {
 		g.Go(func() error { return a.server.ServeSubmissions(ctx, a.submitListener) })
 	}
 	g.Go(func() error {
-		defer a.elector.Close()
-		err := a.terms(ctx)
+		defer a.state.Close()
+		err := a.checkState(ctx)
+		if err == nil {
+			err = a.terms(ctx)
+		}
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -240,7 +243,7 @@ func (a *App) terms(ctx context.Context) error {
 }
 
 func (a *App) term(ctx context.Context) error {
-	lease, err := a.elector.Campaign(ctx, a.advertise)
+	lease, err := a.state.Campaign(ctx, a.advertise)
 	if err != nil {
 		return fmt.Errorf("campaigning for leadership: %w", err)
 	}
@@ -252,7 +255,7 @@ func (a *App) redirect(ctx context.Context) (leading bool, leaderURL string) {
 	if a.leading.Load() != nil {
 		return true, ""
 	}
-	url, err := a.elector.Leader(ctx)
+	url, err := a.state.Leader(ctx)
 	if err != nil || url == a.advertise {
 		return false, ""
 	}

@@ -42,7 +42,7 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 	if err := backup.CheckFinished(records); err != nil {
 		return err
 	}
-	key, err := tokenKey(ctx, lease.Store(), records)
+	key, first, err := tokenKey(records)
 	if err != nil {
 		return err
 	}
@@ -54,6 +54,12 @@ func (a *App) lead(ctx context.Context, lease state.Lease) error {
 	}, records)
 	if err != nil {
 		return err
+	}
+	// Only now that all of it can be read is anything written.
+	if len(first) > 0 {
+		if err := lease.Store().Commit(ctx, first); err != nil {
+			return fmt.Errorf("storing the executors' key: %w", err)
+		}
 	}
 	a.log.Info("state loaded", zap.Int("records", len(records)), zap.String("framework", core.FrameworkID()))
 	driver, err := a.driver()

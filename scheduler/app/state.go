@@ -11,6 +11,7 @@ import (
 
 	"github.com/berthdata/berth/scheduler"
 	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/scheduler/state/backup"
 	"github.com/berthdata/berth/scheduler/state/memstore"
 	"github.com/berthdata/berth/scheduler/state/zkstore"
 )
@@ -80,22 +81,45 @@ func takeTokenKey(records map[state.Key][]byte) (key []byte, found bool, err err
 	return s.Key, true, err
 }
 
-// tokenKey is takeTokenKey, but makes a key on the first day.
-func tokenKey(ctx context.Context, store state.Store, records map[state.Key][]byte) ([]byte, error) {
+// tokenKey is takeTokenKey, but makes a key on the first day: then first is what
+// stores it.
+func tokenKey(records map[state.Key][]byte) (key []byte, first []state.Write, err error) {
 	key, found, err := takeTokenKey(records)
 	if err != nil || found {
-		return key, err
+		return key, nil, err
 	}
 	s := tokenSecret{Key: make([]byte, 32)}
 	if _, err := rand.Read(s.Key); err != nil {
-		return nil, fmt.Errorf("making the executors' key: %w", err)
+		return nil, nil, fmt.Errorf("making the executors' key: %w", err)
 	}
 	w, err := secretRecord.Encode(secretName, s)
+	return s.Key, []state.Write{w}, err
+}
+
+// checkState says before the campaign what this build would only find out when it
+// leads: that it cannot read the state, as after a downgrade. So it is told to who
+// starts it, and not to who needs it when the leader fails. Where the state cannot
+// be had at the moment, leading looks again.
+func (a *App) checkState(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.o.SessionTimeout)
+	defer cancel()
+	records, _, err := a.state.Snapshot(ctx)
 	if err != nil {
-		return nil, err
+		a.log.Info("the state is not looked at before the campaign", zap.Error(err))
+		return nil
 	}
-	if err := store.Commit(ctx, []state.Write{w}); err != nil {
-		return nil, fmt.Errorf("storing the executors' key: %w", err)
+	if backup.CheckFinished(records) != nil {
+		return nil // a restore is under way, or leading says so
 	}
-	return s.Key, nil
+	if err := CheckRecords(records); err != nil {
+		return fmt.Errorf("this Berth (%s) cannot work with the state that is there: %w", orUnknown(a.o.Version), err)
+	}
+	return nil
+}
+
+func orUnknown(version string) string {
+	if version == "" {
+		return "of an unknown version"
+	}
+	return version
 }
