@@ -96,6 +96,10 @@ bench-placement: ## placements per second: WORKLOAD=file.json or a standard name
 bench-apply: setup ## apply to green, against the same nodes started by hand
 	$(GO) run ./test/cmd/bench-apply
 
+.PHONY: bench-load
+bench-load: setup ## from the election to the first decision, with 1,000 clusters in a real ZooKeeper
+	$(GO) run ./test/cmd/bench-load -most 2s
+
 .PHONY: clean
 clean: ## remove what was built here; the download cache stays
 	rm -rf $(BIN)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -51,7 +52,7 @@ func TestTheProcessRefusesADowngrade(t *testing.T) {
 	require.NoError(t, err)
 	lease, err := e.Campaign(t.Context(), "http://newer")
 	require.NoError(t, err)
-	require.NoError(t, lease.Store().Commit(t.Context(), []state.Write{{Key: "clusters/logs", Value: []byte(`{"v":9,"kind":"clusters","body":{"new":1}}`)}}))
+	require.NoError(t, lease.Store().Commit(t.Context(), []state.Write{{Key: "clusters/logs", Value: []byte(`{"v":99,"kind":"clusters","body":{"new":1}}`)}}))
 	require.NoError(t, lease.Resign())
 	require.NoError(t, e.Close())
 	files := contents(t, data)
@@ -60,7 +61,7 @@ func TestTheProcessRefusesADowngrade(t *testing.T) {
 	assert.Equal(t, exitFailure, code)
 	lines := strings.Split(strings.TrimSpace(stderr), "\n")
 	last := lines[len(lines)-1]
-	for _, says := range []string{"Error: ", "clusters/logs", "written by a newer Berth", "clusters v9, this build reads up to v1", "a downgrade is refused", "start the newer version or restore a backup"} {
+	for _, says := range []string{"Error: ", "clusters/logs", "written by a newer Berth", fmt.Sprintf("clusters v99, this build reads up to v%d", state.Clusters.Version), "a downgrade is refused", "start the newer version or restore a backup"} {
 		assert.Contains(t, last, says)
 	}
 	assert.NotContains(t, stderr, "goroutine")

@@ -61,11 +61,11 @@ func snapshot(t *testing.T, s State) map[state.Key][]byte {
 // ofANewerBerth are records in ways that only a newer build writes them.
 func ofANewerBerth(t *testing.T) map[string]state.Write {
 	t.Helper()
-	cluster, err := state.Kind[state.Cluster]{Name: state.KindCluster, Version: 1}.Encode("logs", state.Cluster{Spec: v1.Cluster{Name: "logs"}, Generation: 3})
+	cluster, err := state.Clusters.Encode("logs", state.Cluster{Spec: v1.Cluster{Name: "logs"}, Generation: 3})
 	require.NoError(t, err)
 	newer := map[string]any{}
 	require.NoError(t, json.Unmarshal(cluster.Value, &newer))
-	newer["v"] = 2
+	newer["v"] = state.Clusters.Version + 1
 	value, err := json.Marshal(newer)
 	require.NoError(t, err)
 	return map[string]state.Write{

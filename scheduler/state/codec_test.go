@@ -177,6 +177,9 @@ func TestWhatIsEncodedDecodes(t *testing.T) {
 		again, err := ponies.Encode("star", got)
 		require.NoError(t, err)
 		require.Equal(t, w, again, "the same record, the same bytes")
+		own, ok := ponies.decodeOwn(w.Value)
+		require.True(t, ok, "what this build wrote is decoded the short way")
+		require.Equal(t, want, own)
 	})
 }
 
@@ -192,6 +195,11 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, stored []byte) {
+		if own, ok := ponies.decodeOwn(stored); ok {
+			any, err := ponies.decodeAny("ponies/star", stored)
+			require.NoError(t, err, "what is decoded the short way is decoded the long one")
+			require.Equal(t, any, own)
+		}
 		got, err := ponies.Decode("ponies/star", stored)
 		if err != nil {
 			require.True(t, errors.Is(err, ErrDamaged) != errors.Is(err, ErrNewerSchema), "%v", err)
