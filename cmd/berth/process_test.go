@@ -17,23 +17,13 @@ import (
 	"github.com/berthdata/berth/scheduler/state/memstore"
 )
 
-// TestMain lets the test binary be the program, so that tests see it as a process:
-// its exit code and what it prints.
-func TestMain(m *testing.M) {
-	if os.Getenv("BERTH_TEST_PROCESS") != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
-
-// process runs berth to its end.
+// process runs berth to its end, as a process of its own: see TestMain.
 func process(t *testing.T, args ...string) (code int, stderr string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "BERTH_TEST_PROCESS=1")
+	cmd.Env = append(os.Environ(), childVariable+"="+childBerth)
 	var out strings.Builder
 	cmd.Stderr = &out
 	_ = cmd.Run() // the code says it
