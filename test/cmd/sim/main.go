@@ -10,15 +10,18 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/berthdata/berth/test/sim"
@@ -78,51 +81,69 @@ func one(seed uint64, only []int, trace bool, shrink int) int {
 	return 0
 }
 
-// many plays a range; the first failure ends it unless keepOn is set.
+// progressEvery is how often a long run says how far it is.
+const progressEvery = 30 * time.Second
+
+// batch is a run of many seeds.
+type batch struct {
+	last          uint64
+	began         time.Time
+	next          atomic.Uint64
+	played, steps atomic.Int64
+	failed        atomic.Int64
+	said          atomic.Int64 // progress, in units of progressEvery
+	first         atomic.Pointer[sim.Result]
+}
+
+// many plays a range; the first failure ends it unless keepOn is set, and an
+// interrupt ends it early.
 func many(first, last uint64, shrink int, keepOn bool) int {
 	fmt.Printf("seeds %d-%d\n", first, last)
-	began := time.Now()
-	var next atomic.Uint64
-	next.Store(first)
-	var stop atomic.Bool
-	var steps, played atomic.Int64
-	var mu sync.Mutex
-	var failed []sim.Result
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	b := &batch{last: last, began: time.Now()}
+	b.next.Store(first)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for !stop.Load() {
-				seed := next.Add(1) - 1
-				if seed > last || seed < first {
-					return
-				}
-				r := sim.Run(seed, sim.Options{})
-				played.Add(1)
-				steps.Add(int64(r.Steps))
-				if r.Violation == nil {
-					continue
-				}
-				mu.Lock()
-				failed = append(failed, r)
-				if keepOn {
-					fmt.Printf("seed %d: %v\n", seed, r.Violation)
-				}
-				mu.Unlock()
-				stop.Store(!keepOn)
-			}
-		})
+		workers.Go(func() { b.work(ctx, keepOn) })
 	}
 	workers.Wait()
-	took := time.Since(began)
-	fmt.Printf("%d seeds, %d failed, %d steps of the core, %v: %.1f seeds/s\n",
-		played.Load(), len(failed), steps.Load(), took.Round(time.Millisecond), float64(played.Load())/took.Seconds())
-	if len(failed) == 0 {
+	fmt.Println(b)
+	if b.failed.Load() == 0 {
 		return 0
 	}
 	if !keepOn {
-		fmt.Println(sim.Report(failed[0], shrink))
+		fmt.Println(sim.Report(*b.first.Load(), shrink))
 	}
 	return 1
+}
+
+func (b *batch) work(ctx context.Context, keepOn bool) {
+	for ctx.Err() == nil && (keepOn || b.failed.Load() == 0) {
+		seed := b.next.Add(1) - 1
+		if seed > b.last {
+			return
+		}
+		r := sim.Run(seed, sim.Options{})
+		b.played.Add(1)
+		b.steps.Add(int64(r.Steps))
+		if r.Violation != nil {
+			b.failed.Add(1)
+			b.first.CompareAndSwap(nil, &r)
+			if keepOn {
+				fmt.Printf("seed %d: %v\n", seed, r.Violation)
+			}
+		}
+		if said, now := b.said.Load(), int64(time.Since(b.began)/progressEvery); now > said && b.said.CompareAndSwap(said, now) {
+			fmt.Println(b)
+		}
+	}
+}
+
+func (b *batch) String() string {
+	took := time.Since(b.began)
+	return fmt.Sprintf("%d seeds, %d failed, %d steps of the core, %v: %.1f seeds/s",
+		b.played.Load(), b.failed.Load(), b.steps.Load(), took.Round(time.Millisecond), float64(b.played.Load())/took.Seconds())
 }
 
 func parseRange(text string) (first, last uint64, err error) {

@@ -108,11 +108,11 @@ func verdict(out []byte) (checker, after string, err error) {
 	if bytes.Contains(out, []byte("panic:")) {
 		return "panic", "–", nil
 	}
-	broke, played := brokeLine.FindSubmatch(out), playedLine.FindSubmatch(out)
+	broke, played := brokeLine.FindSubmatch(out), playedLine.FindAllSubmatch(out, -1)
 	if broke == nil || played == nil {
 		return "", "", fmt.Errorf("the simulator failed in an unknown way:\n%s", out)
 	}
-	return string(broke[1]), string(played[1]), nil
+	return string(broke[1]), string(played[len(played)-1][1]), nil // the last: those before it tell of progress
 }
 
 // apply replaces the one place that an edit is about.

@@ -27,7 +27,7 @@ func TestEveryMutationApplies(t *testing.T) {
 }
 
 func TestVerdict(t *testing.T) {
-	checker, after, err := verdict([]byte("12 seeds, 1 failed, 9 steps\nseed 11 broke masters' majority at 3m1s: two\n"))
+	checker, after, err := verdict([]byte("7 seeds, 0 failed, 5 steps\n12 seeds, 1 failed, 9 steps\nseed 11 broke masters' majority at 3m1s: two\n"))
 	require.NoError(t, err)
 	assert.Equal(t, "masters' majority", checker)
 	assert.Equal(t, "12", after)
