@@ -188,7 +188,12 @@ func (c *Core) recogniseSlot(a *agent, s *slot, h *volumes.Holding, offered bool
 	switch {
 	case b == nil:
 		// Our own reservation that the record had given up: take it back
-		// rather than reserve twice.
+		// rather than reserve twice. On a machine that has its share of the
+		// owner's nodes it can only be a copy.
+		if !c.roomOn(a, s) {
+			c.why("%s: a reservation of its label on agent %s (%s) is left alone: the machine has its share", s.ID, a.id, a.hostname)
+			return
+		}
 		s.Bind = c.binding(a)
 		s.Bind.Reserved, s.Bind.Volume = state.KnownYes, knownIf(h.Volume != nil)
 		s.Bind.Ports, s.Bind.DiskMiB = h.Ports, h.Disk
@@ -199,6 +204,24 @@ func (c *Core) recogniseSlot(a *agent, s *slot, h *volumes.Holding, offered bool
 	default:
 		c.recogniseBound(s, h, offered)
 	}
+}
+
+// roomOn reports whether a slot's limits allow one more node on an agent's machine.
+func (c *Core) roomOn(a *agent, s *slot) bool {
+	req, err := c.workloads[s.Kind].request(s)
+	o := c.ownerOf(s)
+	if err != nil || o == nil {
+		return false
+	}
+	count := map[string]int{}
+	for _, other := range o.list() {
+		if other.counts() && other.Bind.Machine == a.machine {
+			for _, group := range c.workloads[other.Kind].groups(other) {
+				count[group]++
+			}
+		}
+	}
+	return !slices.ContainsFunc(req.Limits, func(l placement.Limit) bool { return count[l.Group] >= l.Max })
 }
 
 // recogniseBound completes what is known of a slot's own reservation. Seeing

@@ -138,6 +138,9 @@ type slot struct {
 	confirmed bool
 	// askedAt is when the task or its operations were last asked for.
 	askedAt time.Time
+	// executorEnded is when Mesos said that the executor of the current task has
+	// ended, while the task's own update has not come.
+	executorEnded time.Time
 	// killedAt is when KILL was last sent.
 	killedAt time.Time
 	// refusedLife is the life whose RESERVE or CREATE was refused: the end of its

@@ -340,6 +340,9 @@ func (c *Core) requestFor(s *slot) (placement.Request, error) {
 	need := s.Need
 	if s.Bind.Reserved == state.KnownYes {
 		need.Expect = volumes.Expect{CPU: need.CPU, Mem: need.Mem, Ports: need.Ports}
+		if s.Bind.Volume == state.KnownNo {
+			need.Expect.Disk = need.Disk // reserved, and its CREATE was refused
+		}
 	}
 	need.Expect.Volume = s.Bind.Volume == state.KnownYes
 	return placement.Request{Slot: s.Name, Identity: s.Identity, Need: need, Bound: s.Bind.AgentID}, nil
@@ -367,7 +370,7 @@ func (c *Core) bind(p placed) {
 	if cl := c.clusters[s.Owner]; cl != nil {
 		s.Task.Fingerprint, s.Task.Version = cl.fingerprint(s.Set), cl.Spec.Spec.Version
 	}
-	s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}
+	s.confirmed, s.askedAt, s.killedAt, s.executorEnded = false, time.Time{}, time.Time{}, time.Time{}
 	c.touch(s)
 }
 

@@ -45,7 +45,7 @@ func (c *Core) subscribed(e Subscribed) {
 	c.connected, c.subscribedAt = true, c.now
 	c.demand, c.returned = demand{}, nil
 	for _, s := range c.slots {
-		s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}
+		s.confirmed, s.askedAt, s.killedAt, s.executorEnded = false, time.Time{}, time.Time{}, time.Time{}
 		c.look[s.ID] = true
 	}
 	c.unknownUnheard()

@@ -64,6 +64,9 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 	if t.State == state.TaskStaging {
 		at(c.askAgain(s, t.LaunchedAt))
 	}
+	if !s.executorEnded.IsZero() {
+		at(c.askAgain(s, s.executorEnded))
+	}
 	if t.State == state.TaskUnreachable && s.Need.Ephemeral {
 		return false // it holds nothing that could come back elsewhere
 	}

@@ -35,7 +35,7 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 	case AgentFailed:
 		c.agentFailed(e.AgentID)
 	case ExecutorFailed:
-		c.why("executor %s on agent %s ended with status %d: its task's own update decides", e.ExecutorID, e.AgentID, e.Status)
+		c.executorFailed(e)
 	case CallFailed:
 		c.callFailed(e)
 	case AgentsObserved:

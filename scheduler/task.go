@@ -46,6 +46,18 @@ func (c *Core) acknowledge(st mesos.TaskStatus) {
 	}})
 }
 
+// executorFailed waits for the task's own update, which says how it ended. An agent
+// that reboots before the update is acknowledged never sends it again, so the task
+// is asked for when it does not come.
+func (c *Core) executorFailed(e ExecutorFailed) {
+	c.why("executor %s on agent %s ended with status %d: its task's own update decides", e.ExecutorID, e.AgentID, e.Status)
+	// An executor has its task's id.
+	if s, life := c.taskSlot(e.ExecutorID); s != nil && s.live() && s.Task.Life == life {
+		s.executorEnded = c.now
+		c.look[s.ID] = true
+	}
+}
+
 // otherLife takes an update of a life that is not the newest. When it still
 // runs, it is killed: its successor owns the slot (Mesos rule 42). That waits until
 // this subscription has told of the successor; the implicit question that follows
@@ -69,6 +81,9 @@ func (c *Core) currentLife(s *slot, st mesos.TaskStatus) {
 	if t.State == state.TaskEnded {
 		c.afterEnd(s, st)
 		return
+	}
+	if s.askedAt.After(s.executorEnded) {
+		s.executorEnded = time.Time{} // whatever the answer is
 	}
 	t.Message = clip(st.GetMessage())
 	t.Reason = reasonOf(st)

@@ -61,7 +61,7 @@ func (p *Pool) Fit(id Identity, need Need) Fit {
 	if id.Role != p.role {
 		f.lack(LackRole, 0, 0)
 	}
-	if h.CPU < need.Expect.CPU || h.Mem < need.Expect.Mem || len(h.Ports) < need.Expect.Ports {
+	if e := need.Expect; h.CPU < e.CPU || h.Mem < e.Mem || h.Disk < e.Disk || len(h.Ports) < e.Ports {
 		f.lack(LackPart, 0, 0)
 	}
 	p.fitDisk(&f, h, id, need)

@@ -38,6 +38,7 @@ type Need struct {
 type Expect struct {
 	CPU    Amount
 	Mem    Amount
+	Disk   Amount `json:",omitempty"` // bare, where no volume was created yet
 	Ports  int
 	Volume bool // the volume was created: it must be seen, never made anew
 }

@@ -298,9 +298,11 @@ func (c *checks) removed(label string) {
 }
 
 // silence: what the master has known to be over for minutes, while a leader is
-// subscribed and nothing is broken, the leader asks for and learns.
+// subscribed and nothing is broken, the leader asks for and learns. Of a task that
+// was told to run nobody may ever say that it has ended, when its agent reboots
+// before its last update is acknowledged: the routine round finds it.
 func (c *checks) silence() {
-	const most = 2 * time.Minute
+	const soon, routine = 2 * time.Minute, 16 * time.Minute
 	p := c.w.leader
 	if p == nil || !c.w.model.Connected(p.stream) {
 		clear(c.overSince)
@@ -312,6 +314,10 @@ func (c *checks) silence() {
 		if !over {
 			delete(c.overSince, id)
 			continue
+		}
+		most := soon
+		if s.Task.State == state.TaskRunning || s.Task.State == state.TaskStarting {
+			most = routine
 		}
 		if since, ok := c.overSince[id]; !ok {
 			c.overSince[id] = c.w.now

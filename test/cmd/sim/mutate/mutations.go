@@ -28,7 +28,7 @@ var mutations = []mutation{
 
 	// What is recorded.
 	one("a status is acknowledged and not recorded", core+"task.go", "		c.taskEnded(s, st)\n	}\n	c.touch(s)\n}", "		c.taskEnded(s, st)\n	}\n	delete(c.changedSlots, s.ID)\n}"),
-	one("a launch is not recorded", core+"offers.go", "	s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}\n	c.touch(s)\n}", "	s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}\n}"),
+	one("a launch is not recorded", core+"offers.go", "	s.confirmed, s.askedAt, s.killedAt, s.executorEnded = false, time.Time{}, time.Time{}, time.Time{}\n	c.touch(s)\n}", "	s.confirmed, s.askedAt, s.killedAt = false, time.Time{}, time.Time{}\n}"),
 	one("a spec is accepted and not recorded", core+"spec.go", "	c.clusters[spec.Name] = cl\n	c.touchCluster(cl)\n", "	c.clusters[spec.Name] = cl\n	c.lookOwners[spec.Name] = true\n"),
 	one("a changed spec is accepted and not recorded", core+"spec.go", "	c.touchCluster(cl)\n	c.publish(\"ClusterAccepted\", spec.Name, \"\", \"generation %d accepted: %s\"", "	c.lookOwners[spec.Name] = true\n	c.publish(\"ClusterAccepted\", spec.Name, \"\", \"generation %d accepted: %s\""),
 	one("a deletion is acknowledged and not recorded", core+"spec.go", "		cl.UpdatedAt = c.now\n		c.touchCluster(cl)\n", "		cl.UpdatedAt = c.now\n		c.lookOwners[e.Name] = true\n"),
