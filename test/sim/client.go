@@ -33,8 +33,9 @@ type belief struct {
 	// acknowledged deletion.
 	acked      *v1.Cluster
 	generation int64
-	// seq is the newest request that was acknowledged.
+	// seq is the newest request that was acknowledged; was is the spec before acked.
 	seq int
+	was *v1.Cluster
 	// open are requests without an answer: each may have happened.
 	open []*request
 }
@@ -157,12 +158,54 @@ func (c *client) reached() *process {
 	return c.w.leader
 }
 
-// ask sends a request; without anybody to take it, nothing happens.
-func (c *client) ask(r *request, ev func(scheduler.ReplyID) scheduler.Event) {
-	p := c.reached()
-	if p == nil || p.core == nil {
+// grow asks for more nodes of some cluster.
+func (c *client) grow(r *rand.Rand) {
+	for _, name := range sorted(c.known) {
+		acked := c.known[name].acked
+		if acked == nil || r.IntN(2) == 0 {
+			continue
+		}
+		spec := *acked
+		spec.Spec = spec.Spec.Clone()
+		spec.Spec.NodeSets[r.IntN(len(spec.Spec.NodeSets))].Count++
+		c.apply(c.w.leader, spec)
 		return
 	}
+}
+
+// astray has users change a cluster, and others who still reach a former leader
+// apply to it what the cluster was before.
+func (c *client) astray(p *process, r *rand.Rand) {
+	c.w.after(between(r, 0, 5*time.Second), func() {
+		c.put(r)
+		c.w.after(between(r, 0, 10*time.Second), func() {
+			for _, name := range sorted(c.known) {
+				if was := c.known[name].was; was != nil && !p.dead {
+					c.apply(p, *was)
+				}
+			}
+		})
+	})
+}
+
+// apply sends a spec to one process.
+func (c *client) apply(p *process, spec v1.Cluster) {
+	if p == nil || p.core == nil || spec.Validate(v1.Validation{}) != nil {
+		return
+	}
+	c.send(p, &request{kind: reqPut, name: spec.Name, spec: spec}, func(id scheduler.ReplyID) scheduler.Event {
+		return scheduler.SpecPut{Reply: id, Cluster: spec, User: "somebody"}
+	})
+}
+
+// ask sends a request; without anybody to take it, nothing happens.
+func (c *client) ask(r *request, ev func(scheduler.ReplyID) scheduler.Event) {
+	if p := c.reached(); p != nil && p.core != nil {
+		c.send(p, r, ev)
+	}
+}
+
+func (c *client) send(p *process, r *request, ev func(scheduler.ReplyID) scheduler.Event) {
 	c.seq++
 	r.seq = c.seq
 	c.w.detail("%s", r)
@@ -200,6 +243,9 @@ func (c *client) answered(r *request, reply scheduler.Reply) {
 			return
 		}
 		spec := r.spec
+		if b.acked != nil && !same(*b.acked, spec, w.shape.roles[0]) {
+			b.was = b.acked
+		}
 		b.acked, b.generation = &spec, reply.Accepted.Generation
 		c.durable(r.name)
 	case reqDestroy:

@@ -149,6 +149,7 @@ func (f *faults) expire(r *rand.Rand) {
 	p.notices = r.IntN(12)
 	w.leader = nil
 	w.elect(0)
+	w.client.astray(p, r)
 	w.after(between(r, 0, 10*time.Second), func() {
 		if !p.paused {
 			p.stepDown("its lease has ended")
@@ -253,7 +254,12 @@ func (f *faults) machine(it Item, r *rand.Rand, agentID string) {
 			orphans = time.Duration(r.Int64N(int64(2 * time.Minute)))
 		}
 		m.LoseIdentity(h, orphans)
-		w.after(it.For, func() { m.NewAgent(h) })
+		w.after(it.For, func() {
+			m.NewAgent(h)
+			if r.IntN(2) == 0 { // somebody wants a place while the old one's nodes wait for theirs
+				w.after(between(r, 0, 3*time.Second), func() { w.client.grow(r) })
+			}
+		})
 	case "agent partitioned":
 		m.Partition(h)
 		w.after(it.For, func() { m.Rejoin(h) })

@@ -430,6 +430,7 @@ func (p *process) pause(d time.Duration) {
 				w.tracef("process %d: its session has ended", p.n)
 				w.leader = nil
 				w.elect(0)
+				w.client.astray(p, source(w.seed, 100+uint64(p.n)))
 			}
 		})
 	}
