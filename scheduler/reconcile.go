@@ -120,10 +120,10 @@ func (c *Core) askLost() {
 		}
 		// Deleting a cluster waits for its tasks, and a node that is down for its agent.
 		waits := s.Task.State == state.TaskUnreachable || !s.live() && (s.Want == state.WantRun || s.Want == state.WantReplaced)
-		if !waits {
-			continue
-		}
-		if a := c.agents[s.Bind.AgentID]; a == nil || !a.active {
+		a := c.agents[s.Bind.AgentID]
+		// The end of one that runs is told to nobody when it was not acknowledged
+		// before its agent was declared gone.
+		if waits && (a == nil || !a.active) || s.live() && a == nil {
 			ask = append(ask, s)
 		}
 	}

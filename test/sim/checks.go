@@ -300,9 +300,10 @@ func (c *checks) removed(label string) {
 // silence: what the master has known to be over for minutes, while a leader is
 // subscribed and nothing is broken, the leader asks for and learns. Of a task that
 // was told to run nobody may ever say that it has ended, when its agent reboots
-// before its last update is acknowledged: the routine round finds it.
+// before its last update is acknowledged: the routine round finds it, 15 minutes
+// after the round before it, which may have waited for agents for 10.
 func (c *checks) silence() {
-	const soon, routine = 2 * time.Minute, 16 * time.Minute
+	const soon, routine = 2 * time.Minute, 26 * time.Minute
 	p := c.w.leader
 	if p == nil || !c.w.model.Connected(p.stream) {
 		clear(c.overSince)
@@ -316,7 +317,7 @@ func (c *checks) silence() {
 			continue
 		}
 		most := soon
-		if s.Task.State == state.TaskRunning || s.Task.State == state.TaskStarting {
+		if (s.Task.State == state.TaskRunning || s.Task.State == state.TaskStarting) && !c.w.model.Gone(s.Task.AgentID) {
 			most = routine
 		}
 		if since, ok := c.overSince[id]; !ok {
