@@ -24,7 +24,9 @@ type agent struct {
 	toAgent, toMaster time.Time
 
 	tasks map[string]*agentTask
-	ops   map[string]*agentOp
+	// executors are those that run, by task id: each outlives its task a little.
+	executors map[string]agentExecutor
+	ops       map[string]*agentOp
 }
 
 // agentTask is a task that the agent knows, until its terminal status is
@@ -37,6 +39,11 @@ type agentTask struct {
 	// updates are those that are not acknowledged, oldest first (Mesos rule 40).
 	updates []mesos.TaskStatus
 	resend  int
+}
+
+type agentExecutor struct {
+	role string // that its task was offered to
+	used bag
 }
 
 type agentOp struct {
@@ -126,7 +133,7 @@ func (m *Model) shutdownAgent(a *agent) {
 }
 
 // runTask starts a task on the agent.
-func (m *Model) runTask(a *agent, info mesos.TaskInfo) {
+func (m *Model) runTask(a *agent, role string, info mesos.TaskInfo) {
 	id := info.TaskID.Value
 	if a.tasks[id] != nil {
 		return
@@ -134,13 +141,14 @@ func (m *Model) runTask(a *agent, info mesos.TaskInfo) {
 	h := a.machine
 	t := &agentTask{info: info}
 	a.tasks[id] = t
-	used := taskBag(&info)
+	used := bagOf(info.Resources)
 	for _, v := range used.volumes() {
 		if h.volumes[v] == nil {
-			m.update(a, id, status(mesos.TASK_DROPPED, mesos.REASON_RESOURCES_UNKNOWN, "a volume that the task uses is not known to the agent"))
+			m.agentUpdate(a, id, status(mesos.TASK_DROPPED, mesos.REASON_RESOURCES_UNKNOWN, "a volume that the task uses is not known to the agent"))
 			return
 		}
 	}
+	a.executors[id] = agentExecutor{role: role, used: bagOf(info.GetExecutor().GetResources())}
 	c := &Container{Task: info, AgentID: a.id, Machine: h, Live: true}
 	if ids := used.volumes(); len(ids) > 0 {
 		c.VolumeID = ids[0]
@@ -168,7 +176,7 @@ func (m *Model) Stray(h *Machine, id string) {
 		id = fmt.Sprintf("stray-%d.1.1", m.number())
 	}
 	info := mesos.TaskInfo{Name: "stray", TaskID: mesos.TaskID{Value: id}, AgentID: mesos.AgentID{Value: a.id}}
-	a.tasks[id] = &agentTask{info: info}
+	a.tasks[id], a.executors[id] = &agentTask{info: info}, agentExecutor{}
 	m.master.tasks[id] = &masterTask{id: id, agentID: a.id, info: info, used: bag{}}
 	m.update(a, id, mesos.TaskStatus{State: mesos.TASK_RUNNING.Enum(), Healthy: ptr(true)})
 	m.master.tasks[id].status = a.tasks[id].status
@@ -208,8 +216,8 @@ func status(st mesos.TaskState, reason mesos.TaskStatus_Reason, message string) 
 	return s
 }
 
-// killTask is the agent's side of KILL.
-func (m *Model) killTask(a *agent, id string) {
+// killTask is the agent's side of KILL; reason is why the agent itself kills, or 0.
+func (m *Model) killTask(a *agent, id string, reason mesos.TaskStatus_Reason) {
 	t := a.tasks[id]
 	if t == nil || t.terminal {
 		return
@@ -225,20 +233,64 @@ func (m *Model) killTask(a *agent, id string) {
 	}
 	c := t.c
 	c.killing = true
-	m.after(m.between(100*time.Millisecond, 5*time.Second), func() { m.kill(c) })
+	m.after(m.between(100*time.Millisecond, 5*time.Second), func() { m.end(c, mesos.TASK_KILLED, reason, "killed") })
 }
 
-// update is the agent's reliable stream of one task.
+// update takes a status from an executor; one that ends the task lets the executor
+// leave.
 func (m *Model) update(a *agent, id string, s mesos.TaskStatus) {
+	s.ExecutorID = &mesos.ExecutorID{Value: id}
+	s.Source = mesos.SOURCE_EXECUTOR.Enum()
+	m.record(a, id, s)
+	if terminal(s.GetState()) {
+		m.after(m.between(10*time.Millisecond, 2*time.Second), func() { m.executorExited(a, id, 0) })
+	}
+}
+
+// agentUpdate is a status that the agent makes itself.
+func (m *Model) agentUpdate(a *agent, id string, s mesos.TaskStatus) {
+	s.Source = mesos.SOURCE_AGENT.Enum()
+	m.record(a, id, s)
+}
+
+// executorExited tells the master that an executor is gone, with the status that
+// its process ended with.
+func (m *Model) executorExited(a *agent, id string, code int32) {
+	if _, runs := a.executors[id]; !runs {
+		return
+	}
+	delete(a.executors, id)
+	if !a.up {
+		return // the agent will not find it when it is back
+	}
+	m.upward(a, func(ms *master) {
+		if ms.executors[id] == nil {
+			return
+		}
+		delete(ms.executors, id)
+		m.send(&sched.Event{Type: sched.Event_FAILURE, Failure: &sched.Event_Failure{
+			AgentID: &mesos.AgentID{Value: a.id}, ExecutorID: &mesos.ExecutorID{Value: id}, Status: &code,
+		}})
+	})
+}
+
+// executorLost is what the agent does about an executor that died: its task has
+// failed.
+func (m *Model) executorLost(a *agent, id string, message string) {
+	s := status(mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, message)
+	s.ExecutorID = &mesos.ExecutorID{Value: id}
+	m.agentUpdate(a, id, s)
+}
+
+// record is the agent's reliable stream of one task.
+func (m *Model) record(a *agent, id string, s mesos.TaskStatus) {
 	t := a.tasks[id]
 	if t == nil || t.terminal {
 		return
 	}
 	s.TaskID = mesos.TaskID{Value: id}
 	s.AgentID = &mesos.AgentID{Value: a.id}
-	s.ExecutorID = &mesos.ExecutorID{Value: id}
 	s.UUID = m.uuid()
-	s.Source = mesos.SOURCE_EXECUTOR.Enum()
 	t.status, t.terminal = s, terminal(s.GetState())
 	t.updates = append(t.updates, s)
 	if len(t.updates) == 1 {
@@ -314,6 +366,19 @@ func (b bag) holds(volume string) bool {
 	return false
 }
 
+// operationDropped answers for an operation that the agent never got. Nobody keeps
+// that: it has no uuid, and is neither acknowledged nor repeated.
+func (m *Model) operationDropped(a *agent, id string) {
+	s := mesos.OperationStatus{
+		OperationID: &mesos.OperationID{Value: id}, State: mesos.OPERATION_DROPPED, AgentID: &mesos.AgentID{Value: a.id},
+		Message: ptr("the operation is not known to the agent"),
+	}
+	m.upward(a, func(ms *master) {
+		delete(ms.ops, id)
+		m.sendOp(s)
+	})
+}
+
 // operationDone starts the reliable feedback of one operation.
 func (m *Model) operationDone(a *agent, id string, st mesos.OperationState, message string) {
 	if id == "" {
@@ -365,15 +430,6 @@ func terminal(st mesos.TaskState) bool {
 		return true
 	}
 	return false
-}
-
-// taskBag is what a task and its executor occupy.
-func taskBag(t *mesos.TaskInfo) bag {
-	b := bagOf(t.Resources)
-	if t.Executor != nil {
-		b.addAll(bagOf(t.Executor.Resources))
-	}
-	return b
 }
 
 // StatusOf finds the update that an acknowledgement is for; nil when the agent

@@ -2,6 +2,7 @@ package mesosmodel
 
 import (
 	"fmt"
+	"slices"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
@@ -22,14 +23,9 @@ func (m *Model) Call(stream string, c *sched.Call) error {
 	case sched.Call_DECLINE:
 		m.declineEach(c.GetDecline())
 	case sched.Call_REVIVE:
-		for _, role := range c.GetRevive().Roles {
-			delete(m.master.suppressed, role)
-		}
-		for _, a := range m.master.agents {
-			a.filters = nil
-		}
+		m.revive(m.rolesOf(c.GetRevive().Roles))
 	case sched.Call_SUPPRESS:
-		for _, role := range c.GetSuppress().Roles {
+		for _, role := range m.rolesOf(c.GetSuppress().Roles) {
 			m.master.suppressed[role] = true
 		}
 	case sched.Call_KILL:
@@ -58,6 +54,24 @@ func (m *Model) Call(stream string, c *sched.Call) error {
 	return nil
 }
 
+// rolesOf reads the roles of a call: none means all.
+func (m *Model) rolesOf(named []string) []string {
+	if len(named) == 0 {
+		return m.framework.roles
+	}
+	return named
+}
+
+// revive ends suppression and filters of roles (Mesos rule 22).
+func (m *Model) revive(roles []string) {
+	for _, role := range roles {
+		delete(m.master.suppressed, role)
+	}
+	for _, a := range m.master.agents {
+		a.filters = slices.DeleteFunc(a.filters, func(f filter) bool { return slices.Contains(roles, f.role) })
+	}
+}
+
 // declineEach takes offers of any agents; invalid ones are ignored.
 func (m *Model) declineEach(c *sched.Call_Decline) {
 	for _, id := range c.OfferIDs {
@@ -77,7 +91,7 @@ func (m *Model) killCall(k *sched.Call_Kill) {
 		return
 	}
 	if !t.terminal {
-		m.down(t.agentID, func(a *agent) { m.killTask(a, id) })
+		m.down(t.agentID, func(a *agent) { m.killTask(a, id, 0) })
 	}
 }
 
@@ -115,14 +129,15 @@ func (m *Model) answer(id, agentID string) {
 // unknown is what the master says of a task that it does not know, by the agent
 // that it is asked with; false: nothing.
 func (m *Model) unknown(agentID string) (mesos.TaskState, bool) {
-	switch a := m.master.agents[agentID]; {
+	ms := m.master
+	switch a := ms.agents[agentID]; {
 	case m.registry.gone[agentID]:
 		return mesos.TASK_GONE_BY_OPERATOR, true
 	case m.registry.unreachable[agentID]:
 		return mesos.TASK_UNREACHABLE, true
 	case a != nil && a.registered:
 		return mesos.TASK_GONE, true
-	case a != nil:
+	case a != nil || agentID == "" && ms.recovering > 0:
 		return 0, false
 	default:
 		return mesos.TASK_UNKNOWN, true
@@ -154,7 +169,9 @@ func (m *Model) reconcileOperations(c *sched.Call_ReconcileOperations) {
 	ms := m.master
 	for _, o := range c.Operations {
 		if op := ms.ops[o.OperationID.Value]; op != nil {
-			m.sendOp(op.status)
+			s := op.status
+			s.UUID = nil // nothing to acknowledge
+			m.sendOp(s)
 			continue
 		}
 		agentID := o.GetAgentID().GetValue()

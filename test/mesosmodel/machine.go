@@ -166,9 +166,10 @@ func (m *Model) StopAgent(h *Machine) {
 		}
 		for _, c := range h.Containers() {
 			if c.AgentID == a.id {
-				m.end(c, mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "the executor waited too long for its agent")
+				m.vanish(c) // the executor waited too long for its agent
 			}
 		}
+		clear(a.executors)
 	})
 }
 
@@ -181,19 +182,32 @@ func (m *Model) StartAgent(h *Machine) {
 	m.trace("%s: the agent starts", h)
 	a.up = true
 	a.starts++
+	m.recover(a)
 	m.after(m.between(time.Second, 3*time.Second), func() { m.flush(h) })
 	m.after(m.between(500*time.Millisecond, 3*time.Second), func() { m.reregister(a) })
 }
 
+// recover finds the executors of an agent that starts again; those that died
+// meanwhile have failed their tasks.
+func (m *Model) recover(a *agent) {
+	for _, id := range sortedKeys(a.tasks) {
+		if _, runs := a.executors[id]; !runs && !a.tasks[id].terminal {
+			m.executorLost(a, id, "the executor did not survive")
+		}
+	}
+}
+
 // Reboot ends everything on the host; the agent comes back later by StartAgent
-// under its id (Mesos rule 48), without its tasks.
+// under its id (Mesos rule 48), and its tasks have failed.
 func (m *Model) Reboot(h *Machine) {
 	m.trace("%s: reboots", h)
 	if h.agent.up {
 		m.StopAgent(h)
 	}
-	m.endAll(h)
-	h.agent.tasks = map[string]*agentTask{}
+	for _, c := range h.Containers() {
+		m.vanish(c)
+	}
+	clear(h.agent.executors)
 }
 
 // LoseIdentity stops the agent and makes it forget who it was: it comes back
@@ -206,7 +220,7 @@ func (m *Model) LoseIdentity(h *Machine, orphansLive time.Duration) {
 	}
 	for _, c := range h.Containers() {
 		c.Orphan = true
-		m.after(orphansLive, func() { m.kill(c) })
+		m.after(orphansLive, func() { m.end(c, mesos.TASK_KILLED, 0, "killed") })
 	}
 	h.agent.terminated = true
 }
@@ -223,7 +237,7 @@ func (m *Model) NewAgent(h *Machine) {
 func (m *Model) newAgent(h *Machine) {
 	a := &agent{
 		id: fmt.Sprintf("agent-%d", m.number()), machine: h, up: true,
-		tasks: map[string]*agentTask{}, ops: map[string]*agentOp{},
+		tasks: map[string]*agentTask{}, executors: map[string]agentExecutor{}, ops: map[string]*agentOp{},
 	}
 	h.agent = a
 	m.agents[a.id] = a
@@ -272,9 +286,23 @@ func (m *Model) Crash(c *Container, message string) {
 }
 
 // LoseExecutor ends an executor, and its node with it, before it could say anything:
-// the agent says what became of the task.
-func (m *Model) LoseExecutor(c *Container) {
-	m.end(c, mesos.TASK_FAILED, mesos.REASON_EXECUTOR_TERMINATED, "the executor terminated with signal 9")
+// the agent says what became of the task. status is what its process ends with, as
+// wait(2) has it.
+func (m *Model) LoseExecutor(c *Container, status int32) {
+	if !c.Live {
+		return
+	}
+	m.trace("%s: the executor of %s dies", c.Machine.Hostname, c.ID())
+	m.vanish(c)
+	a := m.agents[c.AgentID]
+	switch {
+	case c.Orphan:
+	case a.up:
+		m.executorLost(a, c.ID(), "the executor died")
+		m.executorExited(a, c.ID(), status)
+	default:
+		delete(a.executors, c.ID())
+	}
 }
 
 // CopyDisks adds a host with a copy of another one's disks, as from a restored
@@ -297,12 +325,6 @@ func (m *Model) MachineOf(agentID string) *Machine {
 	return nil
 }
 
-func (m *Model) endAll(h *Machine) {
-	for _, c := range h.Containers() {
-		m.vanish(c)
-	}
-}
-
 // vanish ends a process without a word to anybody.
 func (m *Model) vanish(c *Container) {
 	if !c.Live {
@@ -314,11 +336,6 @@ func (m *Model) vanish(c *Container) {
 	}
 	delete(c.Machine.containers, c.ID())
 	m.work.Stopped(c)
-}
-
-// kill stops a process as KILL and SIGTERM do.
-func (m *Model) kill(c *Container) {
-	m.end(c, mesos.TASK_KILLED, 0, "killed")
 }
 
 // end stops a process and reports it.

@@ -1,6 +1,7 @@
 package mesosmodel
 
 import (
+	"maps"
 	"time"
 
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
@@ -10,10 +11,13 @@ import (
 // master is what one leading master believes.
 type master struct {
 	elected    time.Time
-	known      int // agents that it expects back
+	known      int             // agents that the registry knew when it was elected
+	recovering int             // those of them that are not back
+	removed    map[string]bool // frameworks
 	agents     map[string]*masterAgent
 	tasks      map[string]*masterTask
-	lost       map[string]lostTask // tasks on unreachable agents
+	executors  map[string]*masterExecutor // by task
+	lost       map[string]lostTask        // tasks on unreachable agents
 	ops        map[string]*masterOp
 	offers     map[string]*offer
 	inverse    map[string]string // inverse offer → agent
@@ -45,7 +49,13 @@ type masterTask struct {
 
 type lostTask struct {
 	agentID string
-	since   time.Time
+	status  mesos.TaskStatus
+}
+
+type masterExecutor struct {
+	agentID string
+	role    string // that its task was offered to
+	used    bag
 }
 
 type masterOp struct {
@@ -56,9 +66,14 @@ type masterOp struct {
 
 func newMaster(now time.Time) *master {
 	return &master{
-		elected: now, agents: map[string]*masterAgent{}, tasks: map[string]*masterTask{}, lost: map[string]lostTask{},
+		elected: now, removed: map[string]bool{}, agents: map[string]*masterAgent{},
+		tasks: map[string]*masterTask{}, executors: map[string]*masterExecutor{}, lost: map[string]lostTask{},
 		ops: map[string]*masterOp{}, offers: map[string]*offer{}, inverse: map[string]string{}, suppressed: map[string]bool{},
 	}
+}
+
+func (ms *master) dropExecutors(agentID string) {
+	maps.DeleteFunc(ms.executors, func(_ string, e *masterExecutor) bool { return e.agentID == agentID })
 }
 
 func (ms *master) ids() []string { return sortedKeys(ms.agents) }
@@ -93,6 +108,9 @@ func (m *Model) registered(ms *master, a *agent) {
 		ms.agents[a.id] = ma
 	}
 	wasRegistered := ma.registered
+	if old != nil && !wasRegistered {
+		ms.recovering--
+	}
 	a.ready = true
 	ma.registered, ma.connected, ma.total = true, true, a.machine.total.clone()
 	m.trace("master: %s registered (unreachable before: %t, known: %t)", a.machine, returns, wasRegistered)
@@ -100,19 +118,26 @@ func (m *Model) registered(ms *master, a *agent) {
 	if wasRegistered {
 		m.reconcileKnown(ms, a)
 	}
+	for _, id := range sortedKeys(ms.removed) {
+		m.shutdownFramework(a, id)
+	}
+	ms.dropExecutors(a.id)
+	for id, e := range a.executors {
+		ms.executors[id] = &masterExecutor{agentID: a.id, role: e.role, used: e.used}
+	}
 	for _, id := range sortedKeys(a.tasks) {
 		t := a.tasks[id]
 		delete(ms.lost, id)
 		mt := ms.tasks[id]
 		if mt == nil {
-			mt = &masterTask{id: id, agentID: a.id, info: t.info, used: taskBag(&t.info)}
+			mt = &masterTask{id: id, agentID: a.id, info: t.info, used: bagOf(t.info.Resources)}
 			ms.tasks[id] = mt
 		}
 		mt.status, mt.terminal = t.status, t.terminal
 		if mt.status.State == nil {
 			mt.status = mesos.TaskStatus{TaskID: t.info.TaskID, State: mesos.TASK_STAGING.Enum(), AgentID: &mesos.AgentID{Value: a.id}}
 		}
-		if returns && !t.terminal {
+		if returns {
 			s := plain(mt.status)
 			s.Reason = mesos.REASON_AGENT_REREGISTERED.Enum()
 			s.Source = mesos.SOURCE_MASTER.Enum()
@@ -135,13 +160,13 @@ func plain(s mesos.TaskStatus) mesos.TaskStatus {
 	return s
 }
 
-// replaces removes a disconnected agent of the same address: its tasks are
-// gone for good as far as the master knows.
+// replaces removes a disconnected agent of the same address. Its tasks are lost,
+// also for a PARTITION_AWARE framework: the master does not say what it knows.
 func (m *Model) replaces(ms *master, a *agent) {
 	for _, id := range ms.ids() {
 		if ma := ms.agents[id]; ma.machine == a.machine && id != a.id && ma.registered {
 			m.trace("master: agent %s is removed: %s registers from its address", id, a.id)
-			m.removeAgent(ms, id, mesos.TASK_GONE, mesos.REASON_AGENT_REMOVED)
+			m.removeAgent(ms, id, mesos.TASK_LOST, mesos.REASON_AGENT_REMOVED)
 			delete(m.registry.admitted, id)
 		}
 	}
@@ -160,7 +185,7 @@ func (m *Model) removeAgent(ms *master, id string, st mesos.TaskState, reason me
 		s.Message = ptr("the agent was removed")
 		m.sendStatus(s)
 		if st == mesos.TASK_UNREACHABLE {
-			ms.lost[t.id] = lostTask{agentID: id, since: m.now}
+			ms.lost[t.id] = lostTask{agentID: id, status: s}
 		}
 	}
 	for _, opID := range sortedKeys(ms.ops) {
@@ -168,6 +193,7 @@ func (m *Model) removeAgent(ms *master, id string, st mesos.TaskState, reason me
 			delete(ms.ops, opID)
 		}
 	}
+	ms.dropExecutors(id)
 	delete(ms.agents, id)
 	if a := m.agents[id]; a != nil {
 		a.unlink()
@@ -185,47 +211,6 @@ func (m *Model) markUnreachable(id string) {
 	m.registry.unreachable[id] = true
 	m.removeAgent(ms, id, mesos.TASK_UNREACHABLE, mesos.REASON_AGENT_REMOVED)
 }
-
-// MarkGone declares an agent gone for good, as an operator does (Mesos rule 49).
-func (m *Model) MarkGone(id string) {
-	ms := m.master
-	if ms == nil || m.registry.gone[id] {
-		return
-	}
-	m.trace("master: agent %s is declared gone by an operator", id)
-	m.registry.gone[id] = true
-	delete(m.registry.unreachable, id)
-	delete(m.registry.deactivated, id)
-	delete(m.registry.draining, id)
-	if ms.agents[id] != nil {
-		a := m.agents[id]
-		if a.ready {
-			m.after(m.latency(a), func() { m.shutdownAgent(a) })
-		}
-		m.removeAgent(ms, id, mesos.TASK_GONE_BY_OPERATOR, mesos.REASON_AGENT_REMOVED_BY_OPERATOR)
-		return
-	}
-	for _, t := range sortedKeys(ms.lost) {
-		if ms.lost[t].agentID == id {
-			delete(ms.lost, t)
-		}
-	}
-}
-
-// DeadIDs lists unreachable agent ids of machines that have another one now: they
-// never come back, and an operator may declare them gone.
-func (m *Model) DeadIDs() []string {
-	var ids []string
-	for _, id := range sortedKeys(m.agents) {
-		if a := m.agents[id]; a.machine.agent != a && !m.registry.gone[id] {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
-// Gone says whether an agent was declared gone.
-func (m *Model) Gone(id string) bool { return m.registry.gone[id] }
 
 // disconnected is what the master does when an agent's connection closes.
 func (m *Model) disconnected(a *agent) {
@@ -252,7 +237,7 @@ func (m *Model) reconcileKnown(ms *master, a *agent) {
 		m.down(a.id, func(a *agent) {
 			if a.tasks[id] == nil {
 				a.tasks[id] = &agentTask{info: info}
-				m.update(a, id, status(mesos.TASK_DROPPED, mesos.REASON_RECONCILIATION, "the task is not known to the agent"))
+				m.agentUpdate(a, id, status(mesos.TASK_DROPPED, mesos.REASON_RECONCILIATION, "the task is not known to the agent"))
 			}
 		})
 	}
@@ -267,7 +252,7 @@ func (m *Model) reconcileKnown(ms *master, a *agent) {
 		}
 		m.down(a.id, func(a *agent) {
 			if a.ops[id] == nil {
-				m.operationDone(a, id, mesos.OPERATION_DROPPED, "the operation is not known to the agent")
+				m.operationDropped(a, id)
 			}
 		})
 	}
@@ -276,98 +261,12 @@ func (m *Model) reconcileKnown(ms *master, a *agent) {
 // taskStatus is an agent's update on its way through the master.
 func (m *Model) taskStatus(ms *master, s, latest mesos.TaskStatus) {
 	if t := ms.tasks[s.TaskID.Value]; t != nil {
-		ended := t.terminal
 		t.status, t.terminal = latest, terminal(latest.GetState())
-		if t.terminal && !ended {
-			m.send(&sched.Event{Type: sched.Event_FAILURE, Failure: &sched.Event_Failure{
-				AgentID: &mesos.AgentID{Value: t.agentID}, ExecutorID: &mesos.ExecutorID{Value: t.id}, Status: ptr(int32(256)),
-			}})
-		}
 	}
 	m.sendStatus(s)
 }
 
-// Drain keeps an agent from being offered and kills its tasks (Mesos rule 49).
-func (m *Model) Drain(id string) {
-	if m.master == nil || m.master.agents[id] == nil || m.registry.gone[id] {
-		return
-	}
-	m.trace("master: agent %s is drained", id)
-	m.registry.deactivated[id], m.registry.draining[id] = true, true
-	m.rescindAgent(id)
-	m.killAllOn(m.master, id)
-}
-
-func (m *Model) killAllOn(ms *master, id string) {
-	for _, t := range ms.tasksOn(id) {
-		if !t.terminal {
-			taskID := t.id
-			m.down(id, func(a *agent) { m.killTask(a, taskID) })
-		}
-	}
-}
-
-// Reactivate ends a drain.
-func (m *Model) Reactivate(id string) {
-	delete(m.registry.deactivated, id)
-	delete(m.registry.draining, id)
-}
-
-// Maintain plans maintenance of a host, and asks for it by an inverse offer;
-// the zero duration ends the plan.
-func (m *Model) Maintain(h *Machine, start time.Time, d time.Duration) {
-	if d == 0 {
-		delete(m.registry.maintenance, h.Hostname)
-		return
-	}
-	u := &mesos.Unavailability{
-		Start:    mesos.TimeInfo{Nanoseconds: start.UnixNano()},
-		Duration: &mesos.DurationInfo{Nanoseconds: int64(d)},
-	}
-	m.registry.maintenance[h.Hostname] = u
-	if m.master == nil {
-		return
-	}
-	m.rescindAgent(h.AgentID())
-	id := "inverse-" + h.AgentID()
-	m.master.inverse[id] = h.AgentID()
-	m.send(&sched.Event{Type: sched.Event_INVERSE_OFFERS, InverseOffers: &sched.Event_InverseOffers{InverseOffers: []mesos.InverseOffer{{
-		OfferID: mesos.OfferID{Value: id}, AgentID: &mesos.AgentID{Value: h.AgentID()}, Unavailability: *u,
-		FrameworkID: mesos.FrameworkID{Value: m.frameworkID},
-	}}}})
-}
-
-// AgentView is one agent as GET_AGENTS shows it.
-type AgentView struct {
-	ID                           string
-	Machine                      *Machine
-	Registered, Active, Draining bool
-	// Disconnected: the connection is closed, and Total is what it last said.
-	Disconnected     bool
-	Total, Allocated []mesos.Resource
-}
-
-// Agents is the operator API's GET_AGENTS; ok is false while there is no master.
-func (m *Model) Agents() (views []AgentView, ok bool) {
-	if m.master == nil {
-		return nil, false
-	}
-	for _, id := range m.master.ids() {
-		ma := m.master.agents[id]
-		v := AgentView{ID: id, Machine: ma.machine, Registered: ma.registered}
-		if ma.registered {
-			v.Active = ma.connected && !m.registry.deactivated[id]
-			v.Draining = m.registry.draining[id]
-			v.Disconnected = !ma.connected && !m.registry.deactivated[id]
-			v.Total = ma.total.resources()
-			v.Allocated = m.usedOn(id).resources()
-		}
-		views = append(views, v)
-	}
-	return views, true
-}
-
-// usedOn is what tasks occupy on an agent.
+// usedOn is what tasks and executors occupy on an agent.
 func (m *Model) usedOn(id string) bag {
 	used := bag{}
 	for _, t := range m.master.tasks { // a sum: the order does not matter
@@ -375,10 +274,10 @@ func (m *Model) usedOn(id string) bag {
 			used.addAll(t.used)
 		}
 	}
+	for _, e := range m.master.executors {
+		if e.agentID == id {
+			used.addAll(e.used)
+		}
+	}
 	return used
-}
-
-// Idle says whether an agent has neither tasks nor unacknowledged words.
-func (h *Machine) Idle() bool {
-	return len(h.containers) == 0 && h.agent != nil && len(h.agent.tasks) == 0 && len(h.agent.ops) == 0
 }

@@ -3,7 +3,6 @@ package mesosmodel
 import (
 	"container/heap"
 	"encoding/binary"
-	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -23,9 +22,9 @@ const (
 	recoveryTimeout = 15 * time.Minute
 )
 
-// Config is a cluster and its one framework.
+// Config is a cluster.
 type Config struct {
-	Roles     []string
+	// Principal is the framework's, which owns what it reserves.
 	Principal string
 	// Split is the chance that one agent's free resources come in two offers.
 	Split float64
@@ -78,12 +77,14 @@ type Model struct {
 	registry registry
 	master   *master // nil during an election
 
-	frameworkID string
-	stream      string // of the one subscription, "" without
-	out         []Delivery
+	framework framework
+	stream    string // of the one subscription, "" without
+	out       []Delivery
 
 	// Knobs that faults turn.
 	knobs Knobs
+	// quota limits what roles consume, in thousandths by resource name.
+	quota map[string]map[string]int64
 }
 
 // Knobs are standing troubles; the zero value is none.
@@ -91,9 +92,6 @@ type Knobs struct {
 	// RefuseCreate and RefuseReserve are chances that the master refuses an
 	// operation, as an ACL would.
 	RefuseCreate, RefuseReserve float64
-	// Quota limits a role's consumption in thousandths by resource name; nil
-	// is no limit.
-	Quota map[string]int64
 	// Slow is how much longer agents take to come back after a master failover.
 	Slow time.Duration
 	// LoseMessages is the chance that a MESSAGE to an executor is lost.
@@ -113,7 +111,7 @@ type registry struct {
 // New makes a cluster without machines. All chance comes from r.
 func New(cfg Config, now time.Time, r *rand.Rand, w Workload, hooks Hooks) *Model {
 	m := &Model{
-		cfg: cfg, rand: r, now: now, start: now, work: w, hooks: hooks, agents: map[string]*agent{},
+		cfg: cfg, rand: r, now: now, start: now, work: w, hooks: hooks, agents: map[string]*agent{}, quota: map[string]map[string]int64{},
 		registry: registry{
 			admitted: map[string]bool{}, unreachable: map[string]bool{}, gone: map[string]bool{},
 			deactivated: map[string]bool{}, draining: map[string]bool{}, maintenance: map[string]*mesos.Unavailability{},
@@ -126,9 +124,6 @@ func New(cfg Config, now time.Time, r *rand.Rand, w Workload, hooks Hooks) *Mode
 
 // Knobs returns the standing troubles, to be changed.
 func (m *Model) Knobs() *Knobs { return &m.knobs }
-
-// FrameworkID is the newest id that the master has assigned.
-func (m *Model) FrameworkID() string { return m.frameworkID }
 
 // Next is when the model next does something by itself.
 func (m *Model) Next() time.Time { return m.timers[0].at }
@@ -178,61 +173,6 @@ func (m *Model) uuid() []byte {
 	return b
 }
 
-// send gives an event to the subscription, if there is one.
-func (m *Model) send(ev *sched.Event) {
-	if m.stream != "" {
-		m.out = append(m.out, Delivery{Stream: m.stream, Event: ev})
-	}
-}
-
-func (m *Model) closeStream(why string) {
-	if m.stream != "" {
-		m.out = append(m.out, Delivery{Stream: m.stream, Closed: why})
-		m.stream = ""
-	}
-}
-
-// Subscribe opens a subscription; an empty id registers a new framework. The
-// newest subscription wins (Mesos rule 2). It fails while there is no master.
-func (m *Model) Subscribe(frameworkID string) (stream string, err error) {
-	if m.master == nil {
-		return "", fmt.Errorf("503: the master has not finished its recovery")
-	}
-	if m.stream != "" {
-		m.send(&sched.Event{Type: sched.Event_ERROR, Error: &sched.Event_Error{Message: "Framework failed over"}})
-		m.closeStream("Framework failed over")
-	}
-	m.rescindAll()
-	if frameworkID == "" {
-		frameworkID = fmt.Sprintf("framework-%d", m.number())
-	}
-	m.frameworkID = frameworkID
-	m.stream = fmt.Sprintf("stream-%d", m.number())
-	m.master.suppressed = map[string]bool{}
-	for _, a := range m.master.agents {
-		a.filters = nil
-	}
-	m.trace("master: %s subscribed as %s", m.stream, frameworkID)
-	m.send(&sched.Event{Type: sched.Event_SUBSCRIBED, Subscribed: &sched.Event_Subscribed{
-		FrameworkID: &mesos.FrameworkID{Value: frameworkID},
-	}})
-	return m.stream, nil
-}
-
-// Unsubscribe is what the master sees when a connection breaks.
-func (m *Model) Unsubscribe(stream string) {
-	if stream != "" && stream == m.stream {
-		m.closeStream("the connection broke")
-		m.rescindAll()
-	}
-}
-
-// DropConnection breaks the subscription from outside.
-func (m *Model) DropConnection() { m.Unsubscribe(m.stream) }
-
-// Connected says whether a subscription is open.
-func (m *Model) Connected(stream string) bool { return stream != "" && stream == m.stream }
-
 // FailMaster ends the leading master; another leads after an election and knows
 // only what the registry says, until agents register again.
 func (m *Model) FailMaster() {
@@ -254,9 +194,10 @@ func (m *Model) elect() {
 	for id := range m.registry.admitted {
 		if !m.registry.unreachable[id] && !m.registry.gone[id] {
 			ms.agents[id] = &masterAgent{id: id, machine: m.agents[id].machine}
+			ms.recovering++
 		}
 	}
-	ms.known = len(ms.agents)
+	ms.known = ms.recovering
 	m.trace("master: elected, %d agents recovered", ms.known)
 	for _, a := range m.liveAgents() {
 		m.after(m.between(500*time.Millisecond, 20*time.Second+m.knobs.Slow), func() { m.reregister(a) })
@@ -269,6 +210,7 @@ func (m *Model) elect() {
 			if !ms.agents[id].registered {
 				m.trace("master: agent %s did not come back in time: unreachable", id)
 				delete(ms.agents, id)
+				ms.recovering--
 				m.registry.unreachable[id] = true
 			}
 		}

@@ -2,6 +2,7 @@ package mesosmodel
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,7 +24,7 @@ func (m *Model) allocate() {
 	if ms == nil || m.stream == "" || m.waitsForQuota() {
 		return
 	}
-	if !slices.ContainsFunc(m.cfg.Roles, func(role string) bool { return !ms.suppressed[role] }) {
+	if !slices.ContainsFunc(m.framework.roles, func(role string) bool { return !ms.suppressed[role] }) {
 		return
 	}
 	var offers []mesos.Offer
@@ -42,7 +43,7 @@ func (m *Model) allocate() {
 				continue
 			}
 			part := m.partFor(role, free)
-			if part.empty() || slices.ContainsFunc(a.filters, func(f filter) bool { return f.role == role && f.has.contains(part) }) {
+			if !useful(part) || slices.ContainsFunc(a.filters, func(f filter) bool { return f.role == role && f.has.contains(part) }) {
 				continue
 			}
 			free.subtract(part)
@@ -66,11 +67,17 @@ func (m *Model) allocate() {
 	}
 }
 
+// useful says whether a framework that asks for anything useful is offered this:
+// single ports are not (Mesos rule 24).
+func useful(b bag) bool {
+	return b.sum("cpus") >= 10 || b.sum("mem") >= 32*1000 || b.sum("disk") >= 1000
+}
+
 // waitsForQuota: after a failover with limits, nothing is offered until most
 // agents are back (Mesos rule 52).
 func (m *Model) waitsForQuota() bool {
 	ms := m.master
-	if m.knobs.Quota == nil || ms.known == 0 || m.now.Sub(ms.elected) > reregisterTimeout {
+	if len(m.quota) == 0 || ms.known == 0 || m.now.Sub(ms.elected) > reregisterTimeout {
 		return false
 	}
 	back := 0
@@ -83,10 +90,10 @@ func (m *Model) waitsForQuota() bool {
 }
 
 func (m *Model) rolesInTurn() []string {
-	if len(m.cfg.Roles) < 2 || m.chance(0.5) {
-		return m.cfg.Roles
+	if len(m.framework.roles) < 2 || m.chance(0.5) {
+		return m.framework.roles
 	}
-	roles := slices.Clone(m.cfg.Roles)
+	roles := slices.Clone(m.framework.roles)
 	slices.Reverse(roles)
 	return roles
 }
@@ -97,6 +104,11 @@ func (m *Model) freeOn(a *masterAgent) bag {
 	for _, t := range m.master.tasks { // a difference: the order does not matter
 		if t.agentID == a.id && !t.terminal {
 			free.subtract(t.used)
+		}
+	}
+	for _, e := range m.master.executors {
+		if e.agentID == a.id {
+			free.subtract(e.used)
 		}
 	}
 	for _, o := range m.master.offers {
@@ -118,8 +130,7 @@ func (m *Model) partFor(role string, free bag) bag {
 		case role:
 			part[k] = p
 		case "":
-			if head != nil && p.like.Name != "ports" {
-				left := head[p.like.Name]
+			if left, limited := head[p.like.Name]; limited {
 				if left < p.milli {
 					if left <= 0 || isMount(p.like) {
 						continue
@@ -136,24 +147,31 @@ func (m *Model) partFor(role string, free bag) bag {
 
 // headroom is what a role's quota leaves, nil without one.
 func (m *Model) headroom(role string) map[string]int64 {
-	if m.knobs.Quota == nil {
+	limits := m.quota[role]
+	if limits == nil {
 		return nil
 	}
-	head := map[string]int64{}
-	for name, limit := range m.knobs.Quota {
-		head[name] = limit
-	}
-	for _, a := range m.master.agents {
-		for _, p := range a.total {
-			if reservedFor(p.like) == role {
+	head := maps.Clone(limits)
+	take := func(b bag, reservation string) {
+		for _, p := range b {
+			if _, limited := limits[p.like.Name]; limited && reservedFor(p.like) == reservation {
 				head[p.like.Name] -= p.milli
 			}
 		}
 	}
+	for _, a := range m.master.agents {
+		take(a.total, role)
+	}
 	for _, o := range m.master.offers {
-		for _, p := range o.has {
-			if o.role == role && reservedFor(p.like) == "" {
-				head[p.like.Name] -= p.milli
+		if o.role == role {
+			take(o.has, "")
+		}
+	}
+	for id, e := range m.master.executors {
+		if e.role == role {
+			take(e.used, "")
+			if t := m.master.tasks[id]; t != nil && !t.terminal {
+				take(t.used, "")
 			}
 		}
 	}
@@ -184,7 +202,7 @@ func (m *Model) offer(a *masterAgent, role string, has bag) mesos.Offer {
 	m.master.offers[o.id] = o
 	h := a.machine
 	return mesos.Offer{
-		ID: mesos.OfferID{Value: o.id}, FrameworkID: mesos.FrameworkID{Value: m.frameworkID},
+		ID: mesos.OfferID{Value: o.id}, FrameworkID: mesos.FrameworkID{Value: m.framework.id},
 		AgentID: mesos.AgentID{Value: a.id}, Hostname: h.Hostname, Attributes: h.Attributes,
 		URL:            &mesos.URL{Scheme: "http", Address: mesos.Address{Hostname: &h.Hostname, IP: &h.Address, Port: 5051}},
 		Resources:      has.allocated(role),
@@ -256,9 +274,11 @@ func (m *Model) decline(agentID, role string, has bag, f *mesos.Filters) {
 	}
 	refuse := 5 * time.Second
 	if f != nil && f.RefuseSeconds != nil {
-		refuse = max(allocationInterval, time.Duration(*f.RefuseSeconds*float64(time.Second)))
+		refuse = time.Duration(*f.RefuseSeconds * float64(time.Second))
 	}
-	a.filters = append(a.filters, filter{role: role, has: has, until: m.now.Add(refuse)})
+	if refuse > 0 {
+		a.filters = append(a.filters, filter{role: role, has: has, until: m.now.Add(max(allocationInterval, refuse))})
+	}
 }
 
 // operation is one validated conversion on its way to an agent.
@@ -280,40 +300,44 @@ func (m *Model) accept(c *sched.Call_Accept) {
 		}
 		if op.Type == mesos.Offer_Operation_LAUNCH {
 			for j := range op.GetLaunch().TaskInfos {
-				m.launch(ms, agentID, has, op.ID, &op.GetLaunch().TaskInfos[j])
+				m.launch(ms, agentID, role, has, op.ID, &op.GetLaunch().TaskInfos[j])
 			}
 			continue
 		}
 		conv, err := m.convert(ms, agentID, role, has, op)
 		if err != nil {
 			m.trace("master: %s %s is refused: %v", op.Type, op.GetID().GetValue(), err)
-			m.operationError(op, mesos.OPERATION_ERROR, err.Error())
+			m.operationError(op, err.Error())
 			continue
 		}
-		// The master takes the outcome for granted; the agent's word follows.
 		has.subtract(conv.from)
 		has.addAll(conv.to)
-		total := ms.agents[agentID].total
-		total.subtract(conv.from)
-		total.addAll(conv.to)
-		if conv.id != "" {
-			ms.ops[conv.id] = &masterOp{id: conv.id, agentID: agentID, status: mesos.OperationStatus{
-				OperationID: &mesos.OperationID{Value: conv.id}, State: mesos.OPERATION_PENDING, AgentID: &mesos.AgentID{Value: agentID},
-			}}
-		}
 		m.trace("master: %s %s on %s", op.Type, conv.id, agentID)
-		m.down(agentID, func(a *agent) { m.apply(a, conv) })
+		m.convey(ms.agents[agentID], conv)
 	}
 	if err == nil {
 		m.decline(agentID, role, has, c.Filters)
 	}
 }
 
+// convey sends an operation to its agent. The master takes the outcome for
+// granted; the agent's word follows.
+func (m *Model) convey(a *masterAgent, conv *operation) {
+	a.total.subtract(conv.from)
+	a.total.addAll(conv.to)
+	if conv.id != "" {
+		m.master.ops[conv.id] = &masterOp{id: conv.id, agentID: a.id, status: mesos.OperationStatus{
+			OperationID: &mesos.OperationID{Value: conv.id}, State: mesos.OPERATION_PENDING, AgentID: &mesos.AgentID{Value: a.id},
+		}}
+	}
+	m.down(a.id, func(a *agent) { m.apply(a, conv) })
+}
+
 // dropped answers an operation of an ACCEPT whose offers are not valid.
 func (m *Model) dropped(op *mesos.Offer_Operation, err error) {
 	m.trace("master: %s %s is dropped: %v", op.Type, op.GetID().GetValue(), err)
 	if op.Type != mesos.Offer_Operation_LAUNCH {
-		m.operationError(op, mesos.OPERATION_DROPPED, err.Error())
+		m.operationError(op, err.Error())
 		return
 	}
 	for i := range op.GetLaunch().TaskInfos {
@@ -326,18 +350,15 @@ func (m *Model) dropped(op *mesos.Offer_Operation, err error) {
 
 // operationError is the master's own answer: without uuid and agent id, so that
 // it is not acknowledged (Mesos rule 35).
-func (m *Model) operationError(op *mesos.Offer_Operation, st mesos.OperationState, message string) {
+func (m *Model) operationError(op *mesos.Offer_Operation, message string) {
 	if op.ID != nil {
-		m.sendOp(mesos.OperationStatus{OperationID: op.ID, State: st, Message: &message})
+		m.sendOp(mesos.OperationStatus{OperationID: op.ID, State: mesos.OPERATION_ERROR, Message: &message})
 	}
 }
 
 // convert validates one operation on what is offered.
 func (m *Model) convert(ms *master, agentID, role string, has bag, op *mesos.Offer_Operation) (*operation, error) {
 	conv := &operation{id: op.GetID().GetValue(), from: bag{}, to: bag{}}
-	if conv.id != "" && ms.ops[conv.id] != nil {
-		return nil, fmt.Errorf("operation id %s is in use", conv.id)
-	}
 	switch op.Type {
 	case mesos.Offer_Operation_RESERVE:
 		if m.chance(m.knobs.RefuseReserve) {
@@ -436,28 +457,30 @@ func (m *Model) creatable(a *masterAgent, r *mesos.Resource) error {
 }
 
 // launch validates and starts one task of a LAUNCH.
-func (m *Model) launch(ms *master, agentID string, has bag, opID *mesos.OperationID, t *mesos.TaskInfo) {
+func (m *Model) launch(ms *master, agentID, role string, has bag, opID *mesos.OperationID, t *mesos.TaskInfo) {
 	id := t.TaskID.Value
-	used := taskBag(t)
+	used, own := bagOf(t.Resources), bagOf(t.GetExecutor().GetResources())
+	both := used.clone()
+	both.addAll(own)
 	why := ""
 	switch {
 	case opID != nil:
 		why = "LAUNCH takes no operation id" // Mesos rule 34
 	case id == "" || strings.Contains(id, "/"):
 		why = "the task id is not valid"
-	case ms.tasks[id] != nil:
+	case ms.tasks[id] != nil || ms.lost[id].agentID != "":
 		why = "the task id is in use"
 	case t.AgentID.Value != agentID:
 		why = "the task names another agent than the offer"
-	case t.Executor == nil || t.Executor.GetFrameworkID().GetValue() != m.frameworkID:
+	case t.Executor == nil || t.Executor.GetFrameworkID().GetValue() != m.framework.id:
 		why = "the executor is missing or names another framework"
-	case !has.contains(used):
-		why = "the task uses more than is offered: " + used.String()
+	case !has.contains(both):
+		why = "the task uses more than is offered: " + both.String()
 	}
 	if why != "" {
 		m.trace("master: LAUNCH %s is refused: %s", id, why)
 		s := status(mesos.TASK_ERROR, mesos.REASON_TASK_INVALID, why)
-		s.TaskID, s.AgentID, s.Source = t.TaskID, &mesos.AgentID{Value: agentID}, mesos.SOURCE_MASTER.Enum()
+		s.TaskID, s.AgentID, s.Source = t.TaskID, &mesos.AgentID{Value: t.AgentID.Value}, mesos.SOURCE_MASTER.Enum()
 		m.sendStatus(s)
 		return
 	}
@@ -465,10 +488,11 @@ func (m *Model) launch(ms *master, agentID string, has bag, opID *mesos.Operatio
 		m.hooks.Launched(agentID, t)
 	}
 	m.trace("master: LAUNCH %s on %s", id, agentID)
-	has.subtract(used)
+	has.subtract(both)
 	s := status(mesos.TASK_STAGING, 0, "")
 	s.TaskID, s.AgentID = t.TaskID, &mesos.AgentID{Value: agentID}
 	ms.tasks[id] = &masterTask{id: id, agentID: agentID, info: *t, used: used, status: s}
+	ms.executors[id] = &masterExecutor{agentID: agentID, role: role, used: own}
 	info := *t
-	m.down(agentID, func(a *agent) { m.runTask(a, info) })
+	m.down(agentID, func(a *agent) { m.runTask(a, role, info) })
 }

@@ -165,6 +165,17 @@ func (b bag) subtract(o bag) {
 	}
 }
 
+// sum is the amount of a resource, in thousandths, whatever it is reserved for.
+func (b bag) sum(name string) int64 {
+	n := int64(0)
+	for _, p := range b {
+		if p.like.Name == name {
+			n += p.milli
+		}
+	}
+	return n
+}
+
 func (b bag) clone() bag { return maps.Clone(b) }
 
 func (b bag) empty() bool { return len(b) == 0 }
@@ -273,3 +284,7 @@ func (s portSet) minus(o portSet) portSet {
 	}
 	return out
 }
+
+// Merge sums resources up: what Mesos would merge is one, without the role that
+// it is allocated to.
+func Merge(rs []mesos.Resource) []mesos.Resource { return bagOf(rs).resources() }

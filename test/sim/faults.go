@@ -126,7 +126,7 @@ func (w *World) do(it Item, agentID string) {
 	case "node crashes":
 		f.container(r, agentID, func(c *mesosmodel.Container) { w.model.Crash(c, "exit code 137") })
 	case "executor lost":
-		f.container(r, agentID, w.model.LoseExecutor)
+		f.container(r, agentID, func(c *mesosmodel.Container) { w.model.LoseExecutor(c, 9) })
 	case "Elasticsearch late":
 		w.nodes.lateUntil = until
 	case "Elasticsearch wrong":
@@ -183,14 +183,24 @@ func (f *faults) knob(d time.Duration, knob *float64, value float64) {
 func (f *faults) limit(d time.Duration, r *rand.Rand) {
 	f.quota++
 	n := f.quota
-	f.w.model.Knobs().Quota = map[string]int64{
+	limits := map[string]int64{
 		"cpus": r.Int64N(10_000), "mem": r.Int64N(16_000_000), "disk": r.Int64N(200_000_000),
+	}
+	for _, role := range f.w.shape.roles {
+		f.w.model.SetQuota(role, limits)
 	}
 	f.w.after(d, func() {
 		if f.quota == n {
-			f.w.model.Knobs().Quota = nil
+			f.unlimit()
 		}
 	})
+}
+
+// unlimit ends every quota.
+func (f *faults) unlimit() {
+	for _, role := range f.w.shape.roles {
+		f.w.model.SetQuota(role, nil)
+	}
 }
 
 func (f *faults) crashLoop(c *mesosmodel.Container, d time.Duration) {
@@ -314,6 +324,7 @@ func (w *World) heal() {
 	w.faults.rescindTill = time.Time{}
 	w.faults.quota++
 	w.faults.armed = nil
+	w.faults.unlimit()
 	clear(w.nodes.crashing)
 	for _, p := range w.procs {
 		p.crash = nil

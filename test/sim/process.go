@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
 	"github.com/berthdata/berth/scheduler"
@@ -136,7 +137,11 @@ func (p *process) subscribe() {
 	if id == "" && p.w.store.framework.ID != "" {
 		p.w.fail("framework id", "process %d subscribes anew although %s is durable", p.n, p.w.store.framework.ID)
 	}
-	stream, err := p.w.model.Subscribe(id)
+	info := &mesos.FrameworkInfo{Roles: p.w.shape.roles}
+	if id != "" {
+		info.ID = &mesos.FrameworkID{Value: id}
+	}
+	stream, err := p.w.model.Subscribe(info)
 	if err != nil {
 		p.w.after(between(p.w.chance, 300*time.Millisecond, 3*time.Second), p.subscribe)
 		return

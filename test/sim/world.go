@@ -116,7 +116,7 @@ func newWorld(seed uint64, o Options) *World {
 		hooks.Trace = w.tracef
 	}
 	w.model = mesosmodel.New(
-		mesosmodel.Config{Roles: w.shape.roles, Principal: principal, Split: w.shape.split},
+		mesosmodel.Config{Principal: principal, Split: w.shape.split},
 		w.start, source(seed, 4), w.nodes, hooks)
 	for _, h := range w.shape.hosts {
 		w.model.AddMachine(h.name, h.address, h.attributes, h.resources)
