@@ -60,7 +60,7 @@ func TestMesos(t *testing.T) {
 	for _, sc := range scenarios() {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
-			got := sc.run(t, newReal(t))
+			got := sc.run(t, newReal(t, patient[sc.name]))
 			if *record {
 				require.NoError(t, os.WriteFile(sc.file(), []byte(got), 0o644))
 			}

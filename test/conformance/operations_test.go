@@ -140,7 +140,7 @@ var operationScenarios = []scenario{
 		held := s.offered("a")
 		s.partition("a")
 		s.accept(held, reserve("r1", reserved("s2", scalar("cpus", 1))...), launch(s.task("t1", "a", hold("s1")...)))
-		s.await("task t1 UNREACHABLE", "failure of a")
+		s.await("operation r1 UNREACHABLE", "task t1 UNREACHABLE", "failure of a")
 		s.stopAgent("a")
 		s.startAgent("a")
 		s.back("a")
@@ -161,7 +161,7 @@ var operationScenarios = []scenario{
 		s.partition("a")
 		s.accept(held, reserve("r1", reserved("s2", scalar("cpus", 1))...), launch(s.task("t1", "a", hold("s1")...)))
 		s.markGone("a")
-		s.await("task t1 GONE_BY_OPERATOR", "failure of a")
+		s.await("operation r1 GONE_BY_OPERATOR", "task t1 GONE_BY_OPERATOR", "failure of a")
 	}},
 	{"operation-feedback-unreachable", "Feedback that was not acknowledged is repeated when its agent is back after it was given up, also with a reboot.", func(s *script) {
 		s.machines("a")
@@ -170,13 +170,31 @@ var operationScenarios = []scenario{
 		s.accept(s.offered("a"), reserve("r1", reserved("s1", scalar("cpus", 1))...))
 		s.await("operation r1 FINISHED")
 		s.powerOff("a")
-		s.await("failure of a")
+		s.await("operation r1 UNREACHABLE", "failure of a")
 		s.reconcileOperation("r1", s.ids["a"])
 		s.await("operation r1 UNREACHABLE")
 		s.startAgent("a")
 		s.silent = false
 		s.await("operation r1 FINISHED again")
 		s.offered("a")
+	}},
+	{"operation-feedback-new-id", "Feedback that was not acknowledged is lost with the agent's id.", func(s *script) {
+		s.machines("a")
+		s.subscribe()
+		s.run("t1", "a")
+		s.silent = true
+		s.accept(s.offered("a"), reserve("r1", reserved("s1", scalar("cpus", 1))...))
+		s.await("operation r1 FINISHED")
+		s.tell("t1", "a", fail)
+		s.await("task t1 FAILED", "failure of executor t1")
+		s.stopAgent("a")
+		s.forgetID("a")
+		s.startAgent("a")
+		s.await("task t1 LOST", "failure of a")
+		s.back("a")
+		s.offered("a")
+		s.reconcileOperation("r1", s.agentNamed("a"))
+		s.await("operation r1 UNKNOWN")
 	}},
 	{"operation-feedback-repeats", "Feedback of operations is repeated when the agent comes back, until it is acknowledged.", func(s *script) {
 		s.machines("a")

@@ -41,10 +41,14 @@ type real struct {
 	subs    map[string]*mesos.Subscription
 }
 
-func newReal(t *testing.T) cluster {
+func newReal(t *testing.T, patient bool) cluster {
 	ctx := rigtest.Context(t, realLimit)
 	assets := rigtest.Need(t, setup.Want{Mesos: true})
-	c, err := mesos.Start(ctx, rigtest.New(t), assets.Mesos, mesos.Options{})
+	o := mesos.Options{}
+	if patient {
+		o.PingCount = 30
+	}
+	c, err := mesos.Start(ctx, rigtest.New(t), assets.Mesos, o)
 	require.NoError(t, err)
 	r := &real{t: t, ctx: ctx, c: c, out: make(chan mesosmodel.Delivery, 1024), subs: map[string]*mesos.Subscription{}}
 	t.Cleanup(func() {

@@ -91,6 +91,7 @@ func (m *Model) killCall(k *sched.Call_Kill) {
 		return
 	}
 	if !t.terminal {
+		t.kill = true
 		m.down(t.agentID, func(a *agent) { m.killTask(a, id, 0) })
 	}
 }

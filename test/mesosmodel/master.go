@@ -45,6 +45,7 @@ type masterTask struct {
 	used        bag
 	status      mesos.TaskStatus
 	terminal    bool
+	kill        bool // asked for, and repeated when the agent registers again
 }
 
 type lostTask struct {
@@ -125,9 +126,9 @@ func (m *Model) registered(ms *master, a *agent) {
 	for id, e := range a.executors {
 		ms.executors[id] = &masterExecutor{agentID: a.id, role: e.role, used: e.used}
 	}
+	maps.DeleteFunc(ms.lost, func(_ string, l lostTask) bool { return l.agentID == a.id })
 	for _, id := range sortedKeys(a.tasks) {
 		t := a.tasks[id]
-		delete(ms.lost, id)
 		mt := ms.tasks[id]
 		if mt == nil {
 			mt = &masterTask{id: id, agentID: a.id, info: t.info, used: bagOf(t.info.Resources)}
@@ -144,6 +145,9 @@ func (m *Model) registered(ms *master, a *agent) {
 			m.sendStatus(s)
 		}
 		m.forward(a, t)
+		if mt.kill && !mt.terminal {
+			m.down(a.id, func(a *agent) { m.killTask(a, id, 0) })
+		}
 	}
 	for _, id := range sortedKeys(a.ops) {
 		m.forwardOp(a, a.ops[id])
@@ -172,14 +176,12 @@ func (m *Model) replaces(ms *master, a *agent) {
 	}
 }
 
-// removeAgent forgets an agent; every task on it changes to st.
+// removeAgent forgets an agent; every task on it changes to st, also one whose end
+// is not acknowledged, and likewise every operation.
 func (m *Model) removeAgent(ms *master, id string, st mesos.TaskState, reason mesos.TaskStatus_Reason) {
 	m.rescindAgent(id)
 	for _, t := range ms.tasksOn(id) {
 		delete(ms.tasks, t.id)
-		if t.terminal {
-			continue
-		}
 		s := plain(t.status)
 		s.State, s.Reason, s.Source, s.Healthy = &st, &reason, mesos.SOURCE_MASTER.Enum(), nil
 		s.Message = ptr("the agent was removed")
@@ -189,8 +191,9 @@ func (m *Model) removeAgent(ms *master, id string, st mesos.TaskState, reason me
 		}
 	}
 	for _, opID := range sortedKeys(ms.ops) {
-		if ms.ops[opID].agentID == id {
+		if op := ms.ops[opID]; op.agentID == id {
 			delete(ms.ops, opID)
+			m.operationLost(op, st)
 		}
 	}
 	ms.dropExecutors(id)
@@ -199,6 +202,20 @@ func (m *Model) removeAgent(ms *master, id string, st mesos.TaskState, reason me
 		a.unlink()
 	}
 	m.send(&sched.Event{Type: sched.Event_FAILURE, Failure: &sched.Event_Failure{AgentID: &mesos.AgentID{Value: id}}})
+}
+
+// operationLost says what is known of an operation on an agent that was removed.
+func (m *Model) operationLost(op *masterOp, task mesos.TaskState) {
+	var st mesos.OperationState
+	switch task {
+	case mesos.TASK_UNREACHABLE:
+		st = mesos.OPERATION_UNREACHABLE
+	case mesos.TASK_GONE_BY_OPERATOR:
+		st = mesos.OPERATION_GONE_BY_OPERATOR
+	default:
+		return
+	}
+	m.sendOp(mesos.OperationStatus{OperationID: op.status.OperationID, State: st, AgentID: &mesos.AgentID{Value: op.agentID}})
 }
 
 // markUnreachable gives an agent up whose pings failed.

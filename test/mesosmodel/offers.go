@@ -490,7 +490,7 @@ func (m *Model) launch(ms *master, agentID, role string, has bag, opID *mesos.Op
 	m.trace("master: LAUNCH %s on %s", id, agentID)
 	has.subtract(both)
 	s := status(mesos.TASK_STAGING, 0, "")
-	s.TaskID, s.AgentID = t.TaskID, &mesos.AgentID{Value: agentID}
+	s.TaskID, s.AgentID, s.ExecutorID = t.TaskID, &mesos.AgentID{Value: agentID}, &t.Executor.ExecutorID
 	ms.tasks[id] = &masterTask{id: id, agentID: agentID, info: *t, used: used, status: s}
 	ms.executors[id] = &masterExecutor{agentID: agentID, role: role, used: own}
 	info := *t
