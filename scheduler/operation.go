@@ -119,7 +119,9 @@ func (c *Core) createAnswered(s *slot, outcome opOutcome, st mesos.OperationStat
 		if b.Volume != state.KnownYes {
 			b.Volume = state.KnownNo
 		}
-		b.CreateFailures++
+		if !staleOffer(st) {
+			b.CreateFailures++
+		}
 		c.operationFailed(s, verbCreate, st)
 	case opUnknown:
 		b.Volume = state.KnownUnsure
@@ -127,12 +129,24 @@ func (c *Core) createAnswered(s *slot, outcome opOutcome, st mesos.OperationStat
 	}
 }
 
+// invalidOffers begins the message of an operation whose ACCEPT came too late.
+const invalidOffers = "Operation attempted with invalid offers"
+
+// staleOffer reports whether an operation was refused for its offer alone. The
+// master of 1.11 says ERROR, as for what it does not allow, and only the message
+// tells the two apart; DROPPED is an operation that did not reach the agent (Mesos
+// rule 20).
+func staleOffer(st mesos.OperationStatus) bool {
+	return st.State == mesos.OPERATION_DROPPED ||
+		st.State == mesos.OPERATION_ERROR && strings.HasPrefix(st.GetMessage(), invalidOffers)
+}
+
 // operationFailed says what was refused. A stale offer is nobody's fault.
 func (c *Core) operationFailed(s *slot, verb string, st mesos.OperationStatus) {
 	text := st.State.String() + ": " + clip(st.GetMessage())
 	c.publishSlot("OperationFailed", s, "%s on %s: %s", strings.ToUpper(verb), s.hostname(), text)
 	c.why("%s of %s on agent %s: %s", verb, s.ID, s.Bind.AgentID, text)
-	if st.State == mesos.OPERATION_DROPPED {
+	if staleOffer(st) {
 		return
 	}
 	s.refusedLife = s.Life

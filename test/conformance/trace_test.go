@@ -124,6 +124,10 @@ func (w *words) operation(s *mesos.OperationStatus) line {
 	if s.UUID != nil {
 		parts = append(parts, "uuid")
 	}
+	// The one message that Berth reads: nothing else tells it from a refusal.
+	if strings.HasPrefix(s.GetMessage(), "Operation attempted with invalid offers") {
+		parts = append(parts, "its offers are not valid")
+	}
 	return line{
 		head: fmt.Sprintf("operation %s %s%s", s.GetOperationID().GetValue(), strings.TrimPrefix(s.State.String(), "OPERATION_"), w.repeated(s.GetUUID().GetValue())),
 		rest: strings.Join(parts, ", "),

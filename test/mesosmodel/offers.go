@@ -337,7 +337,7 @@ func (m *Model) convey(a *masterAgent, conv *operation) {
 func (m *Model) dropped(op *mesos.Offer_Operation, err error) {
 	m.trace("master: %s %s is dropped: %v", op.Type, op.GetID().GetValue(), err)
 	if op.Type != mesos.Offer_Operation_LAUNCH {
-		m.operationError(op, err.Error())
+		m.operationError(op, "Operation attempted with invalid offers: "+err.Error())
 		return
 	}
 	for i := range op.GetLaunch().TaskInfos {
