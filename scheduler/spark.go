@@ -60,12 +60,9 @@ type application struct {
 	// silentSince is since when the driver's heartbeat is overdue; zero: it is not.
 	silentSince time.Time
 
-	// crashes counts waves of executors that ended by themselves soon after their
-	// start, in a row; none is started before resume. wave is when the newest
-	// began: who was launched before it belongs to it.
-	crashes int
-	resume  time.Time
-	wave    time.Time
+	// crashes are waves of executors that ended by themselves soon after their
+	// start, drops such whose launch came to nothing.
+	crashes, drops waves
 	// hosts are failures of executors by hostname, avoid those that are kept
 	// away from, each until a time.
 	hosts map[string][]time.Time
@@ -75,6 +72,30 @@ type application struct {
 	phase      string
 	told       standing // what the driver's hub was last told
 }
+
+// waves counts what goes wrong with executors again and again. Those that were
+// started together are one wave; after the first, pauses grow.
+type waves struct {
+	n int
+	// began is when the newest was noticed: who was launched before is of it.
+	began, resume time.Time
+}
+
+// add counts one that was launched at a time, unless it is of a wave that was.
+func (w *waves) add(launched, now time.Time) (counted bool) {
+	if !launched.After(w.began) {
+		return false
+	}
+	w.n++
+	w.began = now
+	if w.n > 1 {
+		w.resume = now.Add(backoff(w.n - 1))
+	}
+	return true
+}
+
+// resume is before when no executor is started.
+func (a *application) resume() time.Time { return later(a.crashes.resume, a.drops.resume) }
 
 func newApplication(r state.Application) *application {
 	return &application{

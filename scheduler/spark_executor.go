@@ -111,7 +111,7 @@ func (c *Core) settleExecutors(a *application, at func(time.Time)) {
 	if a.Context.Unregistered != nil {
 		return
 	}
-	c.settleCrashes(a, live, at)
+	c.settleWaves(a, live, at)
 	have := map[int]int{}
 	for _, s := range live {
 		if s.Executor.Decommission == nil {
@@ -149,8 +149,8 @@ func (c *Core) settleExecutors(a *application, at func(time.Time)) {
 		counted := min(max(missing, 0), adopted)
 		adopted -= counted
 		for missing -= counted; missing > 0 && pending < maxPendingExecutors; missing-- {
-			if a.resume.After(c.now) {
-				at(a.resume)
+			if resume := a.resume(); resume.After(c.now) {
+				at(resume)
 				break
 			}
 			c.newExecutor(a, p)
@@ -334,6 +334,7 @@ func (w sparkExecutor) ended(s *slot, st mesos.TaskStatus, neverRan bool) bool {
 	}
 	switch {
 	case neverRan && lostLaunch(st):
+		a.drops.add(s.Task.LaunchedAt, c.now)
 		c.publishSlot("LaunchLost", s, "%s did not start (%s): another one is started in its place", s.Task.ID, text)
 	case !byItself:
 		c.publishSlot("NodeStopped", s, "%s ended: %s", s.Task.ID, text)
@@ -387,36 +388,33 @@ func (c *Core) countHost(a *application, s *slot) {
 	}
 }
 
-// countWave counts executors that end by themselves soon after their start. Those
-// that were started together are one wave; after each the pause grows.
+// countWave counts executors that end by themselves soon after their start.
 func (c *Core) countWave(a *application, s *slot, text string) {
-	if !s.Task.LaunchedAt.After(a.wave) || c.now.Sub(s.Task.LaunchedAt) >= quickFailure {
-		return // of a wave that was counted, or long after its start
+	if c.now.Sub(s.Task.LaunchedAt) >= quickFailure || !a.crashes.add(s.Task.LaunchedAt, c.now) {
+		return
 	}
-	a.crashes++
-	a.wave = c.now
-	if a.crashes > 1 {
-		a.resume = c.now.Add(backoff(a.crashes - 1))
-	}
-	if a.crashes == crashWaves {
-		c.publishApplication("ExecutorsCrashing", a, "executors end soon after their start, %d waves in a row: the next are started with growing pauses; the last one: %s", a.crashes, text)
+	if a.crashes.n == crashWaves {
+		c.publishApplication("ExecutorsCrashing", a, "executors end soon after their start, %d waves in a row: the next are started with growing pauses; the last one: %s", a.crashes.n, text)
 	}
 }
 
-// settleCrashes forgets the waves once an executor has lasted.
-func (c *Core) settleCrashes(a *application, live []*slot, at func(time.Time)) {
-	if a.crashes == 0 {
-		return
-	}
+// settleWaves forgets waves: of launches that came to nothing once an executor was
+// started, of crashes once one has lasted.
+func (c *Core) settleWaves(a *application, live []*slot, at func(time.Time)) {
 	for _, s := range live {
-		if !s.live() || s.Task.State != state.TaskRunning || !s.Task.LaunchedAt.After(a.wave) {
+		if !s.live() || s.Task.State == state.TaskStaging {
+			continue
+		}
+		if s.Task.LaunchedAt.After(a.drops.began) {
+			a.drops = waves{}
+		}
+		if a.crashes.n == 0 || s.Task.State != state.TaskRunning || !s.Task.LaunchedAt.After(a.crashes.began) {
 			continue
 		}
 		if lasted := s.Task.LaunchedAt.Add(stableAfter); lasted.After(c.now) {
 			at(lasted)
 		} else {
-			a.crashes, a.wave, a.resume = 0, time.Time{}, time.Time{}
-			return
+			a.crashes = waves{}
 		}
 	}
 }

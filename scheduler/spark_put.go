@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/executor"
@@ -202,7 +201,7 @@ func (c *Core) updateApplication(a *application, spec v1.SparkApplication, e Spa
 	}
 	if a.End != nil {
 		a.End, a.Kill = nil, nil
-		a.crashes, a.wave, a.resume = 0, time.Time{}, time.Time{}
+		a.crashes, a.drops = waves{}, waves{}
 	}
 	c.rebound(a, was)
 	c.touchApplication(a)

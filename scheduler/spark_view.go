@@ -144,8 +144,8 @@ func (c *Core) judgeExecutors(a *application) {
 		c.setSparkCondition(a, "ExecutorsRunning", "False", "NotAllRunning", "%d of %d run: see explain", n.running, n.wanted)
 	}
 	switch {
-	case a.End == nil && a.crashes >= crashWaves:
-		c.setSparkCondition(a, "ExecutorsStable", "False", "Crashing", "executors ended soon after their start, %d waves in a row: the next start %s; see their logs", a.crashes, inText(a.resume.Sub(c.now)))
+	case a.End == nil && a.crashes.n >= crashWaves:
+		c.setSparkCondition(a, "ExecutorsStable", "False", "Crashing", "executors ended soon after their start, %d waves in a row: the next start %s; see their logs", a.crashes.n, inText(a.resume().Sub(c.now)))
 	case len(a.avoid) > 0:
 		c.setSparkCondition(a, "ExecutorsStable", "False", "HostsAvoided", "they failed again and again on %s: none is started there for a while", strings.Join(slices.Sorted(maps.Keys(a.avoid)), ", "))
 	default:
@@ -282,10 +282,10 @@ func (c *Core) ExplainApplication(name string) (v1.Explanation, *v1.Problem) {
 			out.Nodes = append(out.Nodes, c.explainSlot(space, s))
 		}
 	}
-	if a.resume.After(c.now) && a.Context != nil && a.End == nil {
+	if resume := a.resume(); resume.After(c.now) && a.Context != nil && a.End == nil {
 		out.Nodes = append(out.Nodes, v1.NodeExplanation{
 			Node: executorName(name, a.NextExecutor), Reasons: []v1.ReasonNode{},
-			Summary: fmt.Sprintf("executors ended soon after their start, %d waves in a row: the next start %s", a.crashes, inText(a.resume.Sub(c.now))),
+			Summary: fmt.Sprintf("executors ended soon after their start, or were not started, again and again: the next start %s", inText(resume.Sub(c.now))),
 		})
 	}
 	return out, nil
