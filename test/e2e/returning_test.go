@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 
 	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/documents"
 	"github.com/berthdata/berth/test/rig/mesos"
 )
@@ -92,10 +96,21 @@ func TestReturningAgents(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, w.mesos.WaitAgents(w.ctx, 4))
 		require.NoError(t, w.mesos.MarkGone(w.ctx, agent))
-		after, err := w.berth.WaitNode(w.ctx, name, victim, "healthy elsewhere", func(n v1.NodeView) bool {
-			return n.Hostname == "spare.test" && n.State == "Healthy"
-		})
+		lost, err := w.berth.WaitNode(w.ctx, name, victim, "lost", func(n v1.NodeView) bool { return n.State == "Lost" })
 		require.NoError(t, err)
+		assert.Equal(t, before.VolumeID, lost.VolumeID)
+		var after v1.NodeView
+		require.NoError(t, rig.Eventually(w.ctx, 200*time.Millisecond, "a successor to be healthy elsewhere", func(ctx context.Context) error {
+			nodes, err := w.berth.Nodes(ctx, name)
+			for _, n := range nodes {
+				if after = n; n.Hostname == "spare.test" && n.State == "Healthy" {
+					return nil
+				}
+			}
+			return errors.Join(err, fmt.Errorf("%+v", nodes))
+		}))
+		assert.Regexp(t, "^"+victim+`-r\d+$`, after.Name, "a name of its own")
+		assert.Equal(t, victim, after.Replaces)
 		assert.NotEqual(t, before.VolumeID, after.VolumeID, "a lost volume's id is never used again")
 		whole("after an agent was declared gone")
 		volumes, err := w.berth.Volumes(w.ctx, client.VolumeQuery{})
