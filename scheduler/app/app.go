@@ -78,7 +78,7 @@ func New(o Options, log *zap.Logger) (*App, error) {
 	if a.state, err = o.OpenState(log); err != nil {
 		return nil, err
 	}
-	a.sparkMetrics = sparkmetrics.New(front{a}.SparkApplications)
+	a.sparkMetrics = sparkmetrics.New(front{a}.SparkApplications, 0)
 	if len(a.spark.catalogue) > 0 {
 		a.registry.MustRegister(a.sparkMetrics)
 	}

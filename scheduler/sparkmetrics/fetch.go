@@ -132,7 +132,7 @@ const streamingGauge = ".driver.spark.streaming."
 
 func (f fetcher) queries(ctx context.Context, s *samples) ([]v1.SparkStream, error) {
 	var g gauges
-	if err := f.get(ctx, "/metrics/json", &g); err != nil {
+	if err := f.get(ctx, "/metrics/json/", &g); err != nil {
 		return nil, err
 	}
 	byName := map[string]v1.SparkStream{}

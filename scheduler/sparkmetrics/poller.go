@@ -27,9 +27,10 @@ type Applications func(ctx context.Context) ([]v1.SparkView, error)
 
 // Poller asks drivers in turn and keeps what they last said.
 type Poller struct {
-	list   Applications
-	client *http.Client
-	now    func() time.Time
+	list     Applications
+	interval time.Duration
+	client   *http.Client
+	now      func() time.Time
 
 	mu    sync.Mutex
 	known map[string]*observed // by application id
@@ -45,24 +46,27 @@ type observed struct {
 	samples samples
 }
 
-// New makes a poller that has asked nobody.
-func New(list Applications) *Poller {
+// New makes a poller that has asked nobody; 0: every Interval.
+func New(list Applications, interval time.Duration) *Poller {
+	if interval == 0 {
+		interval = Interval
+	}
 	dialer := &net.Dialer{Timeout: 2 * time.Second}
 	return &Poller{
-		list: list, now: time.Now, known: map[string]*observed{},
+		list: list, interval: interval, now: time.Now, known: map[string]*observed{},
 		client: &http.Client{
-			Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 1, MaxIdleConns: 256, IdleConnTimeout: 2 * Interval},
+			Transport: &http.Transport{DialContext: dialer.DialContext, MaxIdleConnsPerHost: 1, MaxIdleConns: 256, IdleConnTimeout: 2 * interval},
 			// A driver's word leads nowhere but to itself.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// Run asks every Interval until ctx ends, and forgets everything then: a Berth
+// Run asks again and again until ctx ends, and forgets everything then: a Berth
 // that does not lead tells nothing.
 func (p *Poller) Run(ctx context.Context) {
 	defer p.forget()
-	tick := time.NewTicker(Interval)
+	tick := time.NewTicker(p.interval)
 	defer tick.Stop()
 	for {
 		p.round(ctx)

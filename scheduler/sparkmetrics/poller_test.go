@@ -38,7 +38,7 @@ func (d *driver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body = d.statistics
 	case "/api/v1/applications/berth-x-1/streaming/batches":
 		body = d.batches
-	case "/metrics/json":
+	case "/metrics/json/":
 		body = d.gauges
 	}
 	if body == "" {
@@ -69,7 +69,7 @@ func running(name, url string) v1.SparkView {
 var at = time.Date(2024, 5, 6, 7, 8, 9, 0, time.UTC)
 
 func poller(views ...v1.SparkView) *Poller {
-	p := New(func(context.Context) ([]v1.SparkView, error) { return views, nil })
+	p := New(func(context.Context) ([]v1.SparkView, error) { return views, nil }, 0)
 	p.now = func() time.Time { return at }
 	return p
 }
@@ -236,7 +236,7 @@ func TestWhoIsAsked(t *testing.T) {
 	elsewhere := running("elsewhere", url)
 	elsewhere.Status.Driver.Hostname = "10.0.0.1"
 	views := []v1.SparkView{ended, elsewhere}
-	p := New(func(context.Context) ([]v1.SparkView, error) { return views, nil })
+	p := New(func(context.Context) ([]v1.SparkView, error) { return views, nil }, 0)
 	p.round(t.Context())
 	require.Zero(t, d.asked.Load())
 	require.Empty(t, p.known)
@@ -265,7 +265,7 @@ func TestRunEnds(t *testing.T) {
 	<-done
 	require.Empty(t, series(t, p), "another Berth may lead now")
 
-	p = New(func(context.Context) ([]v1.SparkView, error) { return nil, errors.New("not the leader") })
+	p = New(func(context.Context) ([]v1.SparkView, error) { return nil, errors.New("not the leader") }, 0)
 	p.round(t.Context())
 	require.Empty(t, series(t, p))
 }
