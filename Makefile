@@ -49,7 +49,7 @@ demo-check: setup ## the demo without a person: exit code 0 or 1
 .PHONY: test
 test: quick setup-everything build spark-backend ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
 	$(GO) run ./test/cmd/sim -fresh $(FRESH)
-	BERTH_TEST_REQUIRE_REAL=1 $(GO) run ./test/cmd/suite -race -count=1 -timeout 20m -p 2 ./...
+	BERTH_TEST_REQUIRE_REAL=1 $(GO) run ./test/cmd/suite -race -count=1 -timeout 30m -p 2 ./...
 
 .PHONY: test-short
 test-short: ## what needs no external system, under a minute

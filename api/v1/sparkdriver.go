@@ -25,8 +25,6 @@ type SparkRegistration struct {
 	DriverTaskID  string `json:"driverTaskId"`
 	DriverHost    string `json:"driverHost"`
 	DriverPort    int    `json:"driverPort"`
-	// BlockManagerPort of the driver; 0: not known.
-	BlockManagerPort int `json:"blockManagerPort,omitempty"`
 	// DriverURL is what executors connect to: spark://CoarseGrainedScheduler@host:port.
 	// Another one in the same attempt is another SparkContext of the driver's
 	// program: executors of the one before are of no use.

@@ -132,7 +132,6 @@ func (r SparkRegistration) Check() *Problem {
 		c.add("driverHost", "is missing")
 	}
 	c.number("driverPort", int64(r.DriverPort), 1, 65535)
-	c.number("blockManagerPort", int64(r.BlockManagerPort), 0, 65535)
 	if len(r.DriverURL) > maxSparkAddress || !hostInURL.MatchString(r.DriverURL) {
 		c.add("driverUrl", "%q is no address of a driver: spark://CoarseGrainedScheduler@HOST:PORT", clip(r.DriverURL))
 	}

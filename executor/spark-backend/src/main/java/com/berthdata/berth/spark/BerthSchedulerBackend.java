@@ -38,7 +38,6 @@ import scala.concurrent.Future$;
 public final class BerthSchedulerBackend extends CoarseGrainedSchedulerBackend {
   private static final Logger LOG = LoggerFactory.getLogger(BerthSchedulerBackend.class);
   private static final long UNREGISTER_MS = 5_000;
-  private static final int DEFAULT_PROFILE = 0;
   /** A driver's process may make one SparkContext after the other: the attempt is the same. */
   private static final AtomicLong GENERATIONS = new AtomicLong();
 
@@ -55,7 +54,7 @@ public final class BerthSchedulerBackend extends CoarseGrainedSchedulerBackend {
     this.context = context;
     this.scheduler = scheduler;
     this.identity = identity;
-    DriverSettings.defaults(context.conf());
+    DriverSettings.prepare(context.conf(), System.getProperties());
     this.settings = new DriverSettings(context.conf());
     Api api = new Api(identity.addresses, identity.token, Trust.of(identity.caFile));
     this.session = new Session(api, identity, new FromBerth(new DriverFacts(context, identity)),
@@ -90,7 +89,7 @@ public final class BerthSchedulerBackend extends CoarseGrainedSchedulerBackend {
 
   // Scala's Map has no method to add to it that both versions have; Map1 is the same in both.
   private static <V> scala.collection.immutable.Map<Object, V> one(V value) {
-    return new scala.collection.immutable.Map.Map1<>(DEFAULT_PROFILE, value);
+    return new scala.collection.immutable.Map.Map1<>(Sizes.DEFAULT_PROFILE, value);
   }
 
   @Override

@@ -1,7 +1,9 @@
 package com.berthdata.berth.spark;
 
 import java.util.ArrayList;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.regex.Pattern;
 
 /**
  * Splits a string of JVM options as Spark does: at blanks, with single and double quotes, and a
@@ -9,6 +11,8 @@ import java.util.List;
  * type in each version.
  */
 final class CommandLine {
+  private static final Pattern PLAIN = Pattern.compile("[^\\s'\"\\\\]+");
+
   private CommandLine() {}
 
   static List<String> split(String text) {
@@ -45,5 +49,31 @@ final class CommandLine {
       out.add(word.toString());
     }
     return out;
+  }
+
+  /** What split makes the same words of. */
+  static String join(List<String> words) {
+    StringBuilder out = new StringBuilder();
+    for (String w : words) {
+      if (out.length() > 0) {
+        out.append(' ');
+      }
+      if (PLAIN.matcher(w).matches()) {
+        out.append(w);
+      } else {
+        out.append('"').append(w.replace("\\", "\\\\").replace("\"", "\\\"")).append('"');
+      }
+    }
+    return out.toString();
+  }
+
+  /** Without words that come again later: of JVM options the last one counts. */
+  static List<String> withoutRepetitions(List<String> words) {
+    LinkedHashSet<String> seen = new LinkedHashSet<>();
+    for (String w : words) {
+      seen.remove(w);
+      seen.add(w);
+    }
+    return new ArrayList<>(seen);
   }
 }

@@ -53,9 +53,6 @@ final class DriverFacts {
     n.put("driverUrl", "spark://" + CoarseGrainedSchedulerBackend.ENDPOINT_NAME() + "@" + host + ":" + port);
     n.put("uiUrl", context.uiWebUrl().isDefined() ? Messages.cut(context.uiWebUrl().get(), 512) : "");
     n.put("startedAtMs", context.startTime());
-    if (context.env().blockManager().blockManagerId() != null) {
-      n.put("blockManagerPort", context.env().blockManager().blockManagerId().port());
-    }
     Map<String, String> all = settings(conf);
     Secrets secrets = new Secrets(all.getOrDefault("spark.redaction.regex", ""));
     executor(n.putObject("executor"), all, secrets);
@@ -88,7 +85,7 @@ final class DriverFacts {
     options.addAll(CommandLine.split(all.getOrDefault("spark.executor.defaultJavaOptions", "")));
     options.addAll(CommandLine.split(all.getOrDefault("spark.executor.extraJavaOptions", "")));
     ArrayNode java = n.putArray("javaOptions");
-    for (String o : options) {
+    for (String o : CommandLine.withoutRepetitions(options)) {
       if (secrets.allowsArgument(o)) {
         java.add(o);
       }

@@ -1,5 +1,8 @@
 package com.berthdata.berth.spark;
 
+import java.util.Arrays;
+import java.util.List;
+import java.util.Properties;
 import org.apache.spark.SparkConf;
 import org.apache.spark.scheduler.cluster.SchedulerBackendUtils;
 
@@ -53,11 +56,51 @@ final class DriverSettings implements Sizes.Settings {
     return SchedulerBackendUtils.getInitialTargetExecutorNumber(conf, DEFAULT_EXECUTORS);
   }
 
+  /** What is deployed, as against what the program computes: the operator's newest word counts. */
+  private static final List<String> DEPLOYED = Arrays.asList("spark.executor.memory", "spark.executor.memoryOverhead",
+      "spark.executor.memoryOverheadFactor", "spark.executor.minMemoryOverhead", "spark.executor.pyspark.memory",
+      "spark.executor.cores", "spark.executor.instances", "spark.cores.max", "spark.executor.extraClassPath",
+      "spark.executor.extraLibraryPath");
+  private static final List<String> DEPLOYED_GROUPS = Arrays.asList("spark.executorEnv.", "spark.mesos.", "spark.berth.",
+      "spark.dynamicAllocation.", "spark.decommission.", "spark.executor.decommission.", "spark.storage.decommission.");
+
+  /**
+   * Makes conf fit for use under Berth, before anything of it is read. submitted is what spark-submit
+   * has left in the system properties.
+   *
+   * <p>A DStream checkpoint brings back the configuration of an older attempt. What an operator has
+   * changed since then in how the application is deployed would be without effect.
+   */
+  static void prepare(SparkConf conf, Properties submitted) {
+    if (conf.contains("spark.app.id")) { // Spark has set it in the older attempt; Berth does not submit it
+      for (String name : submitted.stringPropertyNames()) {
+        if (isDeployed(name)) {
+          conf.set(name, submitted.getProperty(name));
+        }
+      }
+    }
+    // Spark puts its module flags before what is there, again in each attempt.
+    for (String name : Arrays.asList("spark.executor.extraJavaOptions", "spark.driver.extraJavaOptions")) {
+      if (conf.contains(name)) {
+        conf.set(name, CommandLine.join(CommandLine.withoutRepetitions(CommandLine.split(conf.get(name)))));
+      }
+    }
+    defaults(conf);
+  }
+
+  private static boolean isDeployed(String name) {
+    boolean deployed = DEPLOYED.contains(name);
+    for (String group : DEPLOYED_GROUPS) {
+      deployed |= name.startsWith(group);
+    }
+    return deployed;
+  }
+
   /**
    * Without the first, executors ignore that they are to go. A decommissioned executor that runs a
    * receiver never ends by itself, nor one whose blocks nobody can take.
    */
-  static void defaults(SparkConf conf) {
+  private static void defaults(SparkConf conf) {
     conf.setIfMissing("spark.decommission.enabled", "true");
     conf.setIfMissing("spark.storage.decommission.enabled", "true");
     conf.setIfMissing("spark.executor.decommission.forceKillTimeout", "300s");

@@ -35,18 +35,14 @@ final class Events {
       after = 0;
     }
     List<JsonNode> sorted = new ArrayList<>();
-    for (JsonNode e : events) {
-      if (e.path("seq").asLong(0) > after) {
-        sorted.add(e);
-      }
-    }
+    events.forEach(sorted::add);
     sorted.sort(Comparator.comparingLong(e -> e.path("seq").asLong(0)));
     List<JsonNode> fresh = new ArrayList<>();
     boolean gap = false;
     for (JsonNode e : sorted) {
       long seq = e.path("seq").asLong(0);
       if (seq <= after) {
-        continue; // twice in one answer
+        continue; // it was handled, or is no event at all
       }
       // The events of a restatement may have kept numbers from before, with gaps.
       gap |= asked && seq != after + 1;

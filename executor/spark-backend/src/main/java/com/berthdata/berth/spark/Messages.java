@@ -11,6 +11,8 @@ final class Messages {
   static final int PROTOCOL = 1;
   /** Entries of any list of executors or hosts. */
   static final int MAX_LIST = 10_000;
+  /** Of a target: dynamic allocation without a limit of its own asks for as many as there are tasks. */
+  private static final int MAX_TOTAL = 10_000;
 
   private final int attemptId;
 
@@ -33,7 +35,7 @@ final class Messages {
     for (Target.Profile p : t.profiles) {
       ObjectNode o = profiles.addObject();
       o.put("id", p.id);
-      o.put("total", p.total);
+      o.put("total", Math.min(MAX_TOTAL, p.total));
       o.put("cores", p.cores);
       o.put("memoryMiB", p.memory);
       o.put("memoryOverheadMiB", p.memoryOverhead);

@@ -484,16 +484,17 @@ final class Session {
   // ---- what both do ----
 
   private boolean fenced(ApiException e) {
-    if (e.kind == ApiException.Kind.SUPERSEDED) {
-      ending.superseded(e.getMessage());
-    } else if (e.kind == ApiException.Kind.ENDED) {
-      ending.ended(e.getMessage());
-    } else {
+    if (e.kind != ApiException.Kind.SUPERSEDED && e.kind != ApiException.Kind.ENDED) {
       return false;
     }
     synchronized (lock) {
-      stopping = true;
+      stopping = true; // first: nothing more is said
       lock.notifyAll();
+    }
+    if (e.kind == ApiException.Kind.SUPERSEDED) {
+      ending.superseded(e.getMessage());
+    } else {
+      ending.ended(e.getMessage());
     }
     return true;
   }

@@ -11,6 +11,7 @@ import java.util.Set;
  * configuration says, else Spark's defaults. Spark has this too, in a form that differs by version.
  */
 final class Sizes {
+  static final int DEFAULT_PROFILE = 0;
   private static final Set<String> OWN =
       new HashSet<>(Arrays.asList("cores", "memory", "memoryOverhead", "offHeap", "pyspark.memory"));
 
@@ -36,8 +37,15 @@ final class Sizes {
 
   private Sizes() {}
 
-  /** amounts are the profile's requests by resource name. */
-  static Target.Profile profile(int id, int total, Map<String, Long> amounts, Settings conf) {
+  /**
+   * requested are the profile's requests by resource name. Of the default profile they are what the
+   * configuration said when Spark made it; see {@link DriverSettings#prepare}.
+   */
+  static Target.Profile profile(int id, int total, Map<String, Long> requested, Settings conf) {
+    Map<String, Long> amounts = new HashMap<>(requested);
+    if (id == DEFAULT_PROFILE) {
+      amounts.keySet().removeAll(OWN);
+    }
     long memory = amounts.getOrDefault("memory", conf.memory());
     long overhead = conf.overhead() >= 0 ? conf.overhead() : Math.max((long) (memory * conf.overheadFactor()), conf.minOverhead());
     Map<String, Long> others = new HashMap<>();

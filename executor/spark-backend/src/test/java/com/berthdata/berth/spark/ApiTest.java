@@ -224,7 +224,9 @@ class ApiTest {
       } catch (java.net.SocketException e) {
         // the client has closed the connection
       }
-      assertTrue(failure(f).getMessage().contains("too long"));
+      String message = failure(f).getMessage();
+      // On a busy machine single bytes may be late after all.
+      assertTrue(message.contains("too long") || message.contains("timed out"), message);
     }
   }
 

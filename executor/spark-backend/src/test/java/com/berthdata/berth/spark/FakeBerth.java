@@ -19,7 +19,7 @@ import java.util.concurrent.TimeUnit;
 /** A scheduler whose every answer a test decides: each request waits in a queue until it is answered. */
 final class FakeBerth implements AutoCloseable {
   static final ObjectMapper JSON = new ObjectMapper();
-  private static final long WAIT_S = 10;
+  private static final long WAIT_S = 30;
 
   /** A request that waits for its answer. */
   static final class Request {

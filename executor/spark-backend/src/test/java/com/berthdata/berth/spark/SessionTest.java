@@ -86,7 +86,7 @@ class SessionTest {
     public void synced() {}
 
     String next() throws InterruptedException {
-      String s = told.poll(10, TimeUnit.SECONDS);
+      String s = told.poll(30, TimeUnit.SECONDS);
       assertTrue(s != null, "the driver was told nothing");
       return s;
     }
@@ -130,7 +130,7 @@ class SessionTest {
     FakeBerth.Request r = berth.next();
     assertEquals("POST /v1/spark/apps", r.method + " " + r.path);
     r.ok("{'appId':'app-1','frameworkId':'fw','epoch':1,'targetGeneration':0}");
-    f.get(10, TimeUnit.SECONDS);
+    f.get(30, TimeUnit.SECONDS);
   }
 
   private static List<Target.Profile> executors(int total) {
@@ -224,11 +224,11 @@ class SessionTest {
     CompletableFuture<Void> f = starting(60_000);
     berth.next().problem(409, "spark.superseded");
     failure(f);
-    assertEquals("superseded", ends.poll(10, TimeUnit.SECONDS));
+    assertEquals("superseded", ends.poll(30, TimeUnit.SECONDS));
     f = starting(60_000);
     berth.next().problem(410, "spark.ended");
     failure(f);
-    assertEquals("ended", ends.poll(10, TimeUnit.SECONDS));
+    assertEquals("ended", ends.poll(30, TimeUnit.SECONDS));
   }
 
   @Test
@@ -239,7 +239,7 @@ class SessionTest {
     r = sync();
     assertNull(ends.poll());
     r.problem(410, "spark.ended");
-    assertEquals("ended", ends.poll(10, TimeUnit.SECONDS));
+    assertEquals("ended", ends.poll(30, TimeUnit.SECONDS));
     want(1);
     session.stop(false, "", 1_000);
     assertEquals(0, berth.waiting(), "nothing more is said");
@@ -253,7 +253,7 @@ class SessionTest {
     FakeBerth.Request r = berth.next();
     assertEquals("PUT /v1/spark/apps/app-1/target", r.method + " " + r.path);
     r.problem(409, "spark.superseded");
-    assertEquals("superseded", ends.poll(10, TimeUnit.SECONDS));
+    assertEquals("superseded", ends.poll(30, TimeUnit.SECONDS));
     held.drop();
   }
 
@@ -524,7 +524,7 @@ class SessionTest {
     assertEquals("FAILED", r.body.path("state").asText());
     assertEquals("exit code 1", r.body.path("message").asText());
     r.ok("{}");
-    f.get(10, TimeUnit.SECONDS);
+    f.get(30, TimeUnit.SECONDS);
     session.stop(false, "", 10_000);
     assertEquals(0, berth.waiting());
   }
@@ -535,7 +535,7 @@ class SessionTest {
     sync();
     CompletableFuture<Void> f = CompletableFuture.runAsync(() -> session.stop(false, "", 100));
     assertEquals("unregister", berth.next().call());
-    f.get(10, TimeUnit.SECONDS);
+    f.get(30, TimeUnit.SECONDS);
   }
 
   @Test

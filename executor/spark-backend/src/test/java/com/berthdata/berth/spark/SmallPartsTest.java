@@ -50,6 +50,18 @@ class SmallPartsTest {
   }
 
   @Test
+  void optionsThatAreJoinedSplitIntoTheSame() {
+    List<String> words = Arrays.asList("-Da=b", "", "a b", "it's", "say \"hi\"", "c:\\x y", "\\", "tab\there");
+    assertEquals(words, CommandLine.split(CommandLine.join(words)));
+  }
+
+  @Test
+  void ofRepeatedOptionsTheLastOneStays() {
+    assertEquals(Arrays.asList("--add-opens=x", "-Da=2", "-Da=1"),
+        CommandLine.withoutRepetitions(Arrays.asList("--add-opens=x", "-Da=1", "--add-opens=x", "-Da=2", "-Da=1")));
+  }
+
+  @Test
   void boundsHoldTheWishAndSayHowManyMayStay() {
     Bounds b = new Bounds(3, 2, 5);
     assertEquals(2, b.clamp(0));
@@ -129,6 +141,9 @@ class SmallPartsTest {
     amounts.put("gpu", 1L);
     conf.offHeap = 64;
     conf.pyspark = 32;
+    p = Sizes.profile(0, 1, amounts, conf);
+    assertEquals(10_240, p.memory, "the default profile is what the configuration says now");
+    assertEquals(Collections.singletonMap("gpu", 1L), p.resources);
     p = Sizes.profile(7, 1, amounts, conf);
     assertEquals(7, p.id);
     assertEquals(4, p.cores);
@@ -138,14 +153,22 @@ class SmallPartsTest {
     assertEquals(Collections.singletonMap("gpu", 1L), p.resources);
 
     conf.overhead = 0;
-    assertEquals(0, Sizes.profile(0, 1, amounts, conf).memoryOverhead, "set to nothing is not unset");
+    assertEquals(0, Sizes.profile(7, 1, amounts, conf).memoryOverhead, "set to nothing is not unset");
     amounts.put("memoryOverhead", 500L);
     amounts.put("offHeap", 1L);
     amounts.put("pyspark.memory", 2L);
-    p = Sizes.profile(0, 1, amounts, conf);
+    p = Sizes.profile(7, 1, amounts, conf);
     assertEquals(500, p.memoryOverhead);
     assertEquals(1, p.offHeap);
     assertEquals(2, p.pyspark);
+  }
+
+  @Test
+  void aWishWithoutBoundsIsStatedWithinThoseOfTheProtocol() {
+    Target.Profile p = Sizes.profile(0, Integer.MAX_VALUE, Collections.emptyMap(), new Conf());
+    Target t = new Target(1, Arrays.asList(p, Sizes.profile(1, 3, Collections.emptyMap(), new Conf())), Collections.emptyList(), true);
+    assertEquals(10_000, new Messages(1).target(t).path("profiles").path(0).path("total").asInt());
+    assertEquals(Integer.MAX_VALUE, t.total(), "no overflow");
   }
 
   @Test
