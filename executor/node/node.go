@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/berthdata/berth/executor"
 	"github.com/berthdata/berth/executor/host"
@@ -20,17 +18,9 @@ import (
 	"github.com/berthdata/berth/executor/workload"
 )
 
-// The node's console output goes to logFile in the sandbox, which rotates: at
-// most logSizeMB times logBackups and the current one. It lies outside the
-// node's own folders, where a link could send root's writes elsewhere.
-const (
-	logFile    = "elasticsearch.log"
-	logSizeMB  = 10
-	logBackups = 5
-)
-
-// defaultPath is for agents that give their executors no PATH.
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+// logFile has the node's console output. It lies in the sandbox, outside the
+// node's own folders.
+const logFile = "elasticsearch.log"
 
 // Node runs one Elasticsearch node once.
 type Node struct {
@@ -38,40 +28,25 @@ type Node struct {
 	es     *executor.Elasticsearch
 	env    workload.Env
 	pace   pace
+	once   *process.Once
 
-	mu       sync.Mutex
-	proc     *process.Process
-	config   string        // the node's config folder, once prepared
-	who      host.Identity // its owner
-	seeds    []string      // as last told; nil = not told
-	deadline time.Time     // of Stop; zero = not asked
-	stopped  chan struct{}
+	mu     sync.Mutex
+	config string        // the node's config folder, once prepared
+	who    host.Identity // its owner
+	seeds  []string      // as last told; nil = not told
 }
 
 // New makes a Node for a launch document of kind "elasticsearch".
 func New(l executor.Launch, env workload.Env) workload.Runner { return newNode(l, env, defaultPace) }
 
 func newNode(l executor.Launch, env workload.Env, p pace) *Node {
-	return &Node{launch: l, es: l.Elasticsearch, env: env, pace: p, stopped: make(chan struct{})}
+	return &Node{launch: l, es: l.Elasticsearch, env: env, pace: p, once: process.NewOnce()}
 }
 
 var _ workload.New = New
 
 // Stop implements workload.Runner.
-func (n *Node) Stop(grace time.Duration) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	end := time.Now().Add(max(grace, 0))
-	if n.deadline.IsZero() {
-		close(n.stopped)
-	}
-	if n.deadline.IsZero() || end.Before(n.deadline) {
-		n.deadline = end
-	}
-	if n.proc != nil {
-		n.proc.Stop(grace)
-	}
-}
+func (n *Node) Stop(grace time.Duration) { n.once.Stop(grace) }
 
 // Run implements workload.Runner.
 func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exit {
@@ -81,14 +56,14 @@ func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exi
 		defer plan.volume.Release()
 	}
 	if err != nil {
-		return n.failed(err)
+		return workload.NotStarted(n.what(), err)
 	}
-	log := &lumberjack.Logger{Filename: filepath.Join(n.env.Sandbox, logFile), MaxSize: logSizeMB, MaxBackups: logBackups}
+	log := process.Log(n.env.Sandbox, logFile)
 	defer log.Close()
 	plan.command.Log = log
-	proc, err := n.start(ctx, plan.command)
+	proc, err := n.once.Start(ctx, plan.command)
 	if err != nil {
-		return n.failed(err)
+		return workload.NotStarted(n.what(), err)
 	}
 	n.env.Log.Info("node started", zap.Int("pid", proc.Pid()), zap.Duration("prepared_in", time.Since(begin)))
 	emit(workload.Status{
@@ -99,11 +74,11 @@ func (n *Node) Run(ctx context.Context, emit func(workload.Status)) workload.Exi
 
 	exit, lines := proc.Exit(), proc.Tail().Lines()
 	r := executor.Report{Phase: executor.PhaseExited, ExitCode: exit.Code, Signal: exit.Signal}
-	if !n.asked() {
+	if !n.once.Asked() {
 		r.Cause = process.LikelyCause(causes, lines, exit)
-		return workload.Exit{Report: r, Message: process.Epitaph("node "+n.es.NodeName, exit, r.Cause, lines)}
+		return workload.Exit{Report: r, Message: process.Epitaph(n.what(), exit, r.Cause, lines)}
 	}
-	return workload.Exit{Report: r, Message: process.Epitaph("node "+n.es.NodeName, exit, "", nil)}
+	return workload.Exit{Report: r, Message: process.Epitaph(n.what(), exit, "", nil)}
 }
 
 // attend watches the process until its group is gone.
@@ -120,7 +95,7 @@ func (n *Node) attend(ctx context.Context, proc *process.Process, v *host.Volume
 		end()
 		<-watched
 		return
-	case <-n.stopped:
+	case <-n.once.Stopped():
 	}
 	end()
 	<-watched
@@ -128,39 +103,7 @@ func (n *Node) attend(ctx context.Context, proc *process.Process, v *host.Volume
 	<-proc.Done()
 }
 
-func (n *Node) asked() bool {
-	select {
-	case <-n.stopped:
-		return true
-	default:
-		return false
-	}
-}
-
-func (n *Node) failed(err error) workload.Exit {
-	message := fmt.Sprintf("node %s could not be started: %v", n.es.NodeName, err)
-	return workload.Exit{
-		Report:  executor.Report{Phase: executor.PhaseExited, Cause: process.Clip(err.Error(), process.CauseSize)},
-		Message: process.Clip(message, process.MessageSize),
-	}
-}
-
-var errStopped = errors.New("it was asked to stop before it was started")
-
-// start starts the process, unless Stop came first.
-func (n *Node) start(ctx context.Context, c process.Command) (*process.Process, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.deadline.IsZero() {
-		return nil, errStopped
-	}
-	proc, err := process.Start(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	n.proc = proc
-	return proc, nil
-}
+func (n *Node) what() string { return "node " + n.es.NodeName }
 
 // plan is what prepare found and made.
 type plan struct {
@@ -212,12 +155,8 @@ func (n *Node) prepare(ctx context.Context) (plan, error) {
 	}
 	n.mu.Unlock()
 	host.RaiseLimits()
-	path := os.Getenv("PATH")
-	if path == "" {
-		path = defaultPath
-	}
 	p.command.Path, p.command.Args, p.command.Dir = out.Path, out.Args, paths.Home
-	p.command.Env = append(out.Env, "PATH="+path)
+	p.command.Env = append(out.Env, "PATH="+host.Path())
 	p.command.Credential = who.Credential
 	return p, nil
 }

@@ -87,7 +87,7 @@ func (f *fixture) ended() workload.Exit {
 	f.t.Helper()
 	select {
 	case x := <-f.exit:
-		if p := f.node.proc; p != nil {
+		if p := f.node.once.Process(); p != nil {
 			assert.ErrorIs(f.t, syscall.Kill(-p.Pid(), 0), syscall.ESRCH, "the whole group is gone")
 		}
 		return x
@@ -222,7 +222,7 @@ func TestFailingNodeSaysWhy(t *testing.T) {
 func TestKilledNodeSaysSo(t *testing.T) {
 	f := newFixture(t, nodetest.Good).start()
 	f.phase(executor.PhaseJoined)
-	require.NoError(t, syscall.Kill(f.node.proc.Pid(), syscall.SIGKILL))
+	require.NoError(t, syscall.Kill(f.node.once.Process().Pid(), syscall.SIGKILL))
 	x := f.ended()
 	assert.Equal(t, "SIGKILL", x.Report.Signal)
 	assert.Contains(t, x.Report.Cause, "memory limit")

@@ -2,33 +2,21 @@ package spark
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
-	"gopkg.in/natefinch/lumberjack.v2"
 
 	"github.com/berthdata/berth/executor"
 	"github.com/berthdata/berth/executor/host"
 	"github.com/berthdata/berth/executor/process"
 	"github.com/berthdata/berth/executor/workload"
 )
-
-// Console output goes to one file in the sandbox, which rotates: at most
-// logSizeMB times logBackups and the current one.
-const (
-	logSizeMB  = 10
-	logBackups = 5
-)
-
-const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // causes are what a driver's or an executor's last words mean.
 var causes = []process.Sign{
@@ -51,11 +39,7 @@ type Process struct {
 	spark  *executor.Spark
 	env    workload.Env
 	java   string // pattern of folders to look for Java in
-
-	mu       sync.Mutex
-	proc     *process.Process
-	deadline time.Time // of Stop; zero = not asked
-	stopped  chan struct{}
+	once   *process.Once
 }
 
 // New makes a Process for a launch document of kind "spark-driver" or
@@ -65,7 +49,7 @@ func New(l executor.Launch, env workload.Env) workload.Runner {
 }
 
 func newProcess(l executor.Launch, env workload.Env, java string) *Process {
-	return &Process{launch: l, spark: l.Spark, env: env, java: java, stopped: make(chan struct{})}
+	return &Process{launch: l, spark: l.Spark, env: env, java: java, once: process.NewOnce()}
 }
 
 var _ workload.New = New
@@ -79,20 +63,7 @@ func (p *Process) what() string {
 }
 
 // Stop implements workload.Runner.
-func (p *Process) Stop(grace time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	end := time.Now().Add(max(grace, 0))
-	if p.deadline.IsZero() {
-		close(p.stopped)
-	}
-	if p.deadline.IsZero() || end.Before(p.deadline) {
-		p.deadline = end
-	}
-	if p.proc != nil {
-		p.proc.Stop(grace)
-	}
-}
+func (p *Process) Stop(grace time.Duration) { p.once.Stop(grace) }
 
 // Run implements workload.Runner. The process counts as healthy from its start:
 // whether a driver registered, and an executor with it, is between Spark and the
@@ -101,18 +72,18 @@ func (p *Process) Run(ctx context.Context, emit func(workload.Status)) workload.
 	prepared, err := p.prepare(ctx)
 	defer prepared.close()
 	if err != nil {
-		return p.failed(err)
+		return workload.NotStarted(p.what(), err)
 	}
 	name := "driver.log"
 	if p.spark.Executor != nil {
 		name = "executor.log"
 	}
-	log := &lumberjack.Logger{Filename: filepath.Join(p.env.Sandbox, name), MaxSize: logSizeMB, MaxBackups: logBackups}
+	log := process.Log(p.env.Sandbox, name)
 	defer log.Close()
 	prepared.command.Log = log
-	proc, err := p.start(ctx, prepared.command)
+	proc, err := p.once.Start(ctx, prepared.command)
 	if err != nil {
-		return p.failed(err)
+		return workload.NotStarted(p.what(), err)
 	}
 	// What the process inherited is its own now.
 	prepared.forget()
@@ -123,7 +94,7 @@ func (p *Process) Run(ctx context.Context, emit func(workload.Status)) workload.
 	})
 	select {
 	case <-proc.Done():
-	case <-p.stopped:
+	case <-p.once.Stopped():
 		emit(workload.Status{Message: "stopping", Report: executor.Report{Phase: executor.PhaseStopping}})
 		<-proc.Done()
 	}
@@ -134,42 +105,12 @@ func (p *Process) ended(proc *process.Process) workload.Exit {
 	exit, lines := proc.Exit(), proc.Tail().Lines()
 	r := executor.Report{Phase: executor.PhaseExited, ExitCode: exit.Code, Signal: exit.Signal}
 	finished := exit.Code == 0 && exit.Signal == ""
-	select {
-	case <-p.stopped:
+	if finished || p.once.Asked() {
 		lines = nil
-	default:
-		if !finished {
-			r.Cause = process.LikelyCause(causes, lines, exit)
-		}
-	}
-	if finished {
-		lines = nil
+	} else {
+		r.Cause = process.LikelyCause(causes, lines, exit)
 	}
 	return workload.Exit{Finished: finished, Report: r, Message: process.Epitaph(p.what(), exit, r.Cause, lines)}
-}
-
-func (p *Process) failed(err error) workload.Exit {
-	return workload.Exit{
-		Report:  executor.Report{Phase: executor.PhaseExited, Cause: process.Clip(err.Error(), process.CauseSize)},
-		Message: process.Clip(fmt.Sprintf("%s could not be started: %v", p.what(), err), process.MessageSize),
-	}
-}
-
-var errStopped = errors.New("it was asked to stop before it was started")
-
-// start starts the process, unless Stop came first.
-func (p *Process) start(ctx context.Context, c process.Command) (*process.Process, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.deadline.IsZero() {
-		return nil, errStopped
-	}
-	proc, err := process.Start(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	p.proc = proc
-	return proc, nil
 }
 
 // prepared is what prepare found and made.
@@ -220,9 +161,7 @@ func (p *Process) prepare(ctx context.Context) (out prepared, err error) {
 	}
 	run.env["MESOS_TASK_ID"] = p.launch.TaskID
 	if run.env["PATH"] == "" {
-		if run.env["PATH"] = os.Getenv("PATH"); run.env["PATH"] == "" {
-			run.env["PATH"] = defaultPath
-		}
+		run.env["PATH"] = host.Path()
 	}
 	host.RaiseLimits()
 	out.command.Path, out.command.Args, out.command.Dir = run.path, run.args, work
