@@ -28,8 +28,8 @@ func (c *Core) settleCluster(cl *cluster) {
 		return
 	}
 	c.settleSlots(cl)
-	next := c.settleRestart(cl)
-	next = earliest(next, earliest(c.settleObservation(cl), c.settleSeeds(cl)))
+	c.settleRestart(cl)
+	next := earliest(c.settleObservation(cl), c.settleSeeds(cl))
 	c.lookAtReplaced(cl)
 	c.judge(cl)
 	c.agenda.set(clusterKey+cl.Spec.Name, next)
@@ -253,8 +253,7 @@ func (c *Core) judge(cl *cluster) {
 	c.judgeVolumes(cl)
 	c.judgeReplacements(cl)
 	c.judgeElastic(cl)
-	c.judgeRestart(cl)
-	c.judgePhase(cl, n)
+	c.judgePhase(cl, n, c.judgeRestart(cl))
 }
 
 // judgeHostRule compares the rule's r with what lives: the number in the spec is
@@ -300,9 +299,10 @@ func (cl *cluster) green(wanted int) bool {
 	return !cl.observedAt.IsZero() && cl.observeErr == "" && o.Health == "green" && len(o.Nodes) >= wanted
 }
 
-func (c *Core) judgePhase(cl *cluster, n census) {
+// judgePhase sets the phase; current: no node needs a restart.
+func (c *Core) judgePhase(cl *cluster, n census, current bool) {
 	ready := n.wanted > 0 && n.healthy == n.wanted && cl.green(n.wanted)
-	if ready && cl.Restart == nil && len(cl.toRestart()) == 0 && cl.ObservedGeneration < cl.Generation {
+	if ready && current && cl.ObservedGeneration < cl.Generation {
 		cl.ObservedGeneration = cl.Generation
 		c.touchCluster(cl)
 		c.publish("PlanComplete", cl.Spec.Name, "", "generation %d is reached: %d nodes, green", cl.Generation, n.wanted)

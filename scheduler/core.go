@@ -172,8 +172,7 @@ type slot struct {
 // cluster is a state.Cluster with what is known only while this process lives.
 type cluster struct {
 	state.Cluster
-	slots map[string]*slot // by slot id, all wants
-	order []*slot          // the same by id, made by list; nil after a change
+	roster
 
 	observation observe.Observation
 	observedAt  time.Time // of the last readable answer
@@ -340,34 +339,12 @@ func (c *Core) load(key state.Key, raw []byte) error {
 }
 
 func newCluster(r state.Cluster) *cluster {
-	return &cluster{Cluster: r, slots: map[string]*slot{}, conditions: map[string]v1.Condition{}}
-}
-
-func (cl *cluster) add(s *slot) {
-	cl.slots[s.ID] = s
-	cl.order = nil
-}
-
-func (cl *cluster) drop(s *slot) {
-	delete(cl.slots, s.ID)
-	cl.order = nil
+	return &cluster{Cluster: r, roster: newRoster(), conditions: map[string]v1.Condition{}}
 }
 
 func (cl *cluster) incarnation() int64 { return cl.Incarnation }
 func (cl *cluster) created() time.Time { return cl.CreatedAt }
 func (cl *cluster) generation() int64  { return cl.Generation }
-
-// list is all slots of the cluster by id, not to be changed. A step asks for it
-// several times, so it is kept until a slot comes or goes.
-func (cl *cluster) list() []*slot {
-	if cl.order == nil {
-		cl.order = make([]*slot, 0, len(cl.slots))
-		for _, id := range slices.Sorted(maps.Keys(cl.slots)) {
-			cl.order = append(cl.order, cl.slots[id])
-		}
-	}
-	return cl.order
-}
 
 // frameworkName names the one framework record.
 const frameworkName = "berth"

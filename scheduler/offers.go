@@ -11,6 +11,7 @@ import (
 
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/placement"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
 )
@@ -268,7 +269,7 @@ func (c *Core) wantingSlots(role string) []*slot {
 	}
 	slices.SortFunc(list, func(a, b *slot) int {
 		return cmp.Or(
-			-compareBool(a.Bind != nil, b.Bind != nil),
+			-plan.CompareBool(a.Bind != nil, b.Bind != nil),
 			created(a).Compare(created(b)),
 			cmp.Compare(a.Owner, b.Owner), cmp.Compare(a.Set, b.Set), cmp.Compare(a.Ordinal, b.Ordinal),
 		)
@@ -497,14 +498,4 @@ func (c *Core) inverseOffers(e InverseOffersReceived) {
 		}
 	}
 	c.call(&sched.Call{Type: sched.Call_DECLINE_INVERSE_OFFERS, DeclineInverseOffers: &sched.Call_DeclineInverseOffers{InverseOfferIDs: ids}})
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }

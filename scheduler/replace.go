@@ -27,7 +27,7 @@ import (
 // nodeReplaceOrdered records the order, or says why not. A dry run says the same.
 func (c *Core) nodeReplaceOrdered(e NodeReplaceOrdered) {
 	accepted, problem := c.replaceNode(e)
-	c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Accepted: accepted, Problem: problem})
+	c.reply(e.Reply, accepted, problem)
 }
 
 func (c *Core) replaceNode(e NodeReplaceOrdered) (*v1.Accepted, *v1.Problem) {

@@ -82,59 +82,72 @@ func (c *Core) restarting(s *slot) bool {
 	return cl != nil && cl.Restart != nil && cl.Restart.Slot == s.ID && cl.Restart.Step == state.RestartStop && cl.Restart.Life == s.Life
 }
 
-// settleRestart takes a rolling restart as far as it goes now, and returns when
-// to look again.
-func (c *Core) settleRestart(cl *cluster) time.Time {
-	r := cl.Restart
-	if r == nil {
-		if cl.RestartCancelled >= cl.Generation || len(cl.toRestart()) == 0 {
-			return time.Time{}
-		}
-		r = &state.Restart{
-			ID: plan.ID(cl.Spec.Name, cl.Generation), At: c.now, User: cl.UpdatedBy, Message: cl.Message,
-			Total: len(cl.toRestart()), Since: c.now,
-		}
-		cl.Restart = r
-		c.touchCluster(cl)
-		c.publish("RestartBegun", cl.Spec.Name, "", "%d nodes are restarted one by one for generation %d", r.Total, cl.Generation)
+// settleRestart takes a rolling restart as far as it goes now.
+func (c *Core) settleRestart(cl *cluster) {
+	if cl.Restart == nil && !c.beginRestart(cl) {
+		return
 	}
+	for c.restartGoesOn(cl) {
+	}
+}
+
+// beginRestart begins a restart that the spec asks for.
+func (c *Core) beginRestart(cl *cluster) bool {
+	if cl.RestartCancelled >= cl.Generation {
+		return false
+	}
+	n := len(cl.toRestart())
+	if n == 0 {
+		return false
+	}
+	cl.Restart = &state.Restart{
+		ID: plan.ID(cl.Spec.Name, cl.Generation), At: c.now, User: cl.UpdatedBy, Message: cl.Message,
+		Total: n, Since: c.now,
+	}
+	c.touchCluster(cl)
+	c.publish("RestartBegun", cl.Spec.Name, "", "%d nodes are restarted one by one for generation %d", n, cl.Generation)
+	return true
+}
+
+// restartGoesOn takes the node under way one step on, or the next node, and
+// reports whether the step after that may be due already.
+func (c *Core) restartGoesOn(cl *cluster) bool {
+	r := cl.Restart
 	s := cl.slots[r.Slot]
 	lost := r.Slot != "" && (s == nil || s.Want != state.WantRun)
 	switch r.Step {
 	case state.RestartStop:
-		switch {
-		case lost, s.Life > r.Life, !s.live():
-			c.restartStep(cl, state.RestartStart)
-		default:
+		if !lost && s.Life <= r.Life && s.live() {
 			c.look[s.ID] = true
-			return time.Time{}
+			return false
 		}
-		return c.settleRestart(cl)
+		c.restartStep(cl, state.RestartStart)
+		return true
 	case state.RestartStart:
 		switch {
 		case lost:
 			c.publish("RestartLost", cl.Spec.Name, "", "the node that was being restarted is lost: going on without it")
-			c.restartStep(cl, state.RestartRelease)
 		case s.healthy() && s.Life > r.Life:
-			c.restartStep(cl, state.RestartRelease)
 		case s.Failures >= restartTries && r.Halted == "":
 			// Tried on one node first: the others keep what works.
 			r.Halted = clip(fmt.Sprintf("%s does not come back: %s", s.Name, s.LastFailure))
 			c.touchCluster(cl)
 			c.publish("RestartHalted", cl.Spec.Name, s.Name, "%s; no other node is touched: correct the spec, or resume", r.Halted)
-			return time.Time{}
+			return false
 		default:
-			return time.Time{}
+			return false
 		}
-		return c.settleRestart(cl)
+		c.restartStep(cl, state.RestartRelease)
+		return true
 	case state.RestartRestrict, state.RestartRelease:
-		if !r.Restricted {
-			c.restartStep(cl, "")
-			return c.settleRestart(cl)
+		if r.Restricted {
+			return false // the answer decides
 		}
-		return time.Time{} // the answer decides
+		c.restartStep(cl, "")
+		return true
 	}
-	return c.nextRestart(cl)
+	c.nextRestart(cl)
+	return false
 }
 
 // restartStep goes on to the next step of the node under way; "" ends its turn.
@@ -152,22 +165,22 @@ func (c *Core) restartStep(cl *cluster, step state.RestartStep) {
 
 // nextRestart begins with the next node if there is one and its gates are open,
 // or ends the restart.
-func (c *Core) nextRestart(cl *cluster) time.Time {
+func (c *Core) nextRestart(cl *cluster) {
 	r := cl.Restart
 	left := cl.toRestart()
 	if len(left) == 0 || r.Cancelled {
 		c.endRestart(cl, len(left))
-		return time.Time{}
+		return
 	}
 	s := c.restartCandidate(cl, left)
 	if s == nil {
 		cl.gates = []plan.Gate{{Name: plan.GateReconciled, Message: "the nodes that are left cannot be reached"}}
-		return time.Time{}
+		return
 	}
 	cl.candidate = s.Name
 	cl.gates = plan.RestartGates(c.restartFacts(cl, s))
-	if r.Paused || !c.gatesOpen(cl) {
-		return time.Time{}
+	if r.Paused || c.closedGate(cl) != nil {
+		return
 	}
 	r.Slot, r.Life = s.ID, s.Life
 	if s.Task.HealthySince.IsZero() {
@@ -179,7 +192,6 @@ func (c *Core) nextRestart(cl *cluster) time.Time {
 		c.restartStep(cl, state.RestartRestrict)
 	}
 	c.publish("NodeRestarting", cl.Spec.Name, s.Name, "restarting %s (%d of %d left)", s.Name, len(left), r.Total)
-	return time.Time{}
 }
 
 func (c *Core) endRestart(cl *cluster, left int) {
@@ -268,14 +280,15 @@ func (c *Core) restartFacts(cl *cluster, s *slot) plan.RestartFacts {
 	return f
 }
 
-// gatesOpen reports whether nothing holds the next node, overrides counted in.
-func (c *Core) gatesOpen(cl *cluster) bool {
-	for _, g := range cl.gates {
+// closedGate is the first gate that holds the next node, overrides counted in, or
+// nil.
+func (c *Core) closedGate(cl *cluster) *plan.Gate {
+	for i, g := range cl.gates {
 		if !g.Open && !c.overridden(cl, g.Name) {
-			return false
+			return &cl.gates[i]
 		}
 	}
-	return true
+	return nil
 }
 
 func (c *Core) overridden(cl *cluster, gate string) bool {
@@ -284,37 +297,31 @@ func (c *Core) overridden(cl *cluster, gate string) bool {
 	})
 }
 
-// restartQuestion is what a rolling restart has to ask of Elasticsearch now, if
-// anything. It fills in req.
-func (c *Core) restartQuestion(cl *cluster, req *observe.Request) bool {
+// restartQuestion makes of req what a rolling restart has to ask of Elasticsearch
+// now, if anything.
+func (c *Core) restartQuestion(cl *cluster, req *observe.Request) {
 	r := cl.Restart
 	if r == nil {
-		return false
+		return
 	}
 	switch r.Step {
 	case state.RestartRestrict:
 		req.Kind, req.Allocation, req.Owned, req.Flush = observe.KindAllocation, observe.AllocationPrimaries, true, true
-		return true
 	case state.RestartRelease:
-		if !r.Restricted {
-			return false
+		if r.Restricted {
+			req.Kind, req.Owned = observe.KindAllocation, true
 		}
-		req.Kind, req.Owned = observe.KindAllocation, true
-		return true
 	case state.RestartStart:
 		// A node that stays away must not keep the others' copies from being
 		// built anew.
 		if r.Restricted && (r.Halted != "" || c.restartStuck(r)) {
 			req.Kind, req.Owned = observe.KindAllocation, true
-			return true
 		}
 	case "":
 		if cl.candidate != "" && !r.Paused {
 			req.Full, req.Away = true, []string{cl.candidate}
-			return true
 		}
 	}
-	return false
 }
 
 // allocationAnswered takes the answer to a change of allocation.
@@ -357,19 +364,20 @@ func (c *Core) secondFailure(cl *cluster, s *slot) bool {
 	return false
 }
 
-// judgeRestart says in a condition how far a restart is and what holds it.
-func (c *Core) judgeRestart(cl *cluster) {
+// judgeRestart says in a condition how far a restart is and what holds it, and
+// reports whether no node needs one.
+func (c *Core) judgeRestart(cl *cluster) (current bool) {
 	r := cl.Restart
 	const typ = "NodesCurrent"
+	left := len(cl.toRestart())
 	if r == nil {
-		if n := len(cl.toRestart()); n > 0 {
-			c.setCondition(cl, typ, "False", "Cancelled", "%d nodes run an older spec: order a restart to bring them up to it", n)
-			return
+		if left > 0 {
+			c.setCondition(cl, typ, "False", "Cancelled", "%d nodes run an older spec: order a restart to bring them up to it", left)
+			return false
 		}
 		c.setCondition(cl, typ, "True", "AllCurrent", "")
-		return
+		return true
 	}
-	left := len(cl.toRestart())
 	done := fmt.Sprintf("%s: %d nodes left of %d", r.ID, left, r.Total)
 	name := ""
 	if s := cl.slots[r.Slot]; s != nil {
@@ -385,14 +393,13 @@ func (c *Core) judgeRestart(cl *cluster) {
 	case r.Step != "":
 		c.setCondition(cl, typ, "False", "Restarting", "%s; %s: %s", done, name, r.Step)
 	default:
-		for _, g := range cl.gates {
-			if !g.Open && !c.overridden(cl, g.Name) {
-				c.setCondition(cl, typ, "False", g.Name, "%s; next is %s, which waits: %s", done, cl.candidate, g.Message)
-				return
-			}
+		if g := c.closedGate(cl); g != nil {
+			c.setCondition(cl, typ, "False", g.Name, "%s; next is %s, which waits: %s", done, cl.candidate, g.Message)
+			break
 		}
 		c.setCondition(cl, typ, "False", "Restarting", "%s", done)
 	}
+	return false
 }
 
 // restartStuck reports whether the node under way has not come further for long.

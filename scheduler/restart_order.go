@@ -49,18 +49,18 @@ func (PlanControlled) event() {}
 // restartOrdered records an order to restart. One that is under way must end
 // first: two orders at once would leave nobody knowing which gates hold for what.
 func (c *Core) restartOrdered(e RestartOrdered) {
-	reply := func(a *v1.Accepted, p *v1.Problem) {
-		c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Accepted: a, Problem: p})
-	}
+	accepted, problem := c.orderRestart(e)
+	c.reply(e.Reply, accepted, problem)
+}
+
+func (c *Core) orderRestart(e RestartOrdered) (*v1.Accepted, *v1.Problem) {
 	cl, problem := c.clusterForPlan(e.Name)
 	if problem != nil {
-		reply(nil, problem)
-		return
+		return nil, problem
 	}
 	if r := cl.Restart; r != nil {
-		reply(nil, v1.ProblemConflict("a restart is under way",
-			fmt.Sprintf("%s has %d nodes left: wait for it, or cancel it first", r.ID, len(cl.toRestart()))))
-		return
+		return nil, v1.ProblemConflict("a restart is under way",
+			fmt.Sprintf("%s has %d nodes left: wait for it, or cancel it first", r.ID, len(cl.toRestart())))
 	}
 	var names []string
 	for _, s := range cl.list() {
@@ -72,8 +72,7 @@ func (c *Core) restartOrdered(e RestartOrdered) {
 		if !slices.Contains(names, name) {
 			p := v1.NewProblem(422, v1.CodeSpecInvalid, "a node cannot be restarted", "nothing was changed")
 			p.Fields = []v1.FieldError{{Field: fmt.Sprintf("nodes[%d]", i), Message: fmt.Sprintf("%q is no node of cluster %s that runs", name, e.Name)}}
-			reply(nil, p)
-			return
+			return nil, p
 		}
 	}
 	accepted := &v1.Accepted{Name: e.Name, Generation: cl.Generation, Changed: len(names) > 0, DryRun: e.DryRun}
@@ -93,7 +92,7 @@ func (c *Core) restartOrdered(e RestartOrdered) {
 		c.publish("RestartBegun", e.Name, "", "%d nodes are restarted one by one by order of %s: %s", r.Total, orSomebody(e.User), r.Message)
 		accepted.PlanID = r.ID
 	}
-	reply(accepted, nil)
+	return accepted, nil
 }
 
 // restartPreview puts nodes into the order in which they would be restarted.
@@ -126,7 +125,7 @@ func (c *Core) clusterForPlan(name string) (*cluster, *v1.Problem) {
 
 func (c *Core) planControlled(e PlanControlled) {
 	accepted, problem := c.controlPlan(e)
-	c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Accepted: accepted, Problem: problem})
+	c.reply(e.Reply, accepted, problem)
 }
 
 func (c *Core) controlPlan(e PlanControlled) (*v1.Accepted, *v1.Problem) {

@@ -51,8 +51,7 @@ const (
 // lives.
 type application struct {
 	state.Application
-	slots map[string]*slot // by slot id, all wants
-	order []*slot          // the same by id, made by list; nil after a change
+	roster
 
 	// registered are the executors that the driver was last said to be connected
 	// to; nil before it has told this leader.
@@ -99,29 +98,9 @@ func (a *application) resume() time.Time { return later(a.crashes.resume, a.drop
 
 func newApplication(r state.Application) *application {
 	return &application{
-		Application: r, slots: map[string]*slot{}, conditions: map[string]v1.Condition{},
+		Application: r, roster: newRoster(), conditions: map[string]v1.Condition{},
 		hosts: map[string][]time.Time{}, avoid: map[string]time.Time{},
 	}
-}
-
-func (a *application) list() []*slot {
-	if a.order == nil {
-		a.order = make([]*slot, 0, len(a.slots))
-		for _, id := range slices.Sorted(maps.Keys(a.slots)) {
-			a.order = append(a.order, a.slots[id])
-		}
-	}
-	return a.order
-}
-
-func (a *application) add(s *slot) {
-	a.slots[s.ID] = s
-	a.order = nil
-}
-
-func (a *application) drop(s *slot) {
-	delete(a.slots, s.ID)
-	a.order = nil
 }
 
 func (a *application) incarnation() int64 { return a.Incarnation }

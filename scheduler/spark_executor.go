@@ -11,6 +11,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/executor"
 	"github.com/berthdata/berth/placement"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 	"github.com/berthdata/berth/volumes"
 )
@@ -224,7 +225,7 @@ func (c *Core) settleSurplus(a *application, live []*slot, at func(time.Time)) [
 	}
 	order := slices.Clone(live)
 	slices.SortStableFunc(order, func(x, y *slot) int {
-		return cmp.Or(-compareBool(x.Executor.Decommission != nil, y.Executor.Decommission != nil), cmp.Compare(y.Executor.ID, x.Executor.ID))
+		return cmp.Or(-plan.CompareBool(x.Executor.Decommission != nil, y.Executor.Decommission != nil), cmp.Compare(y.Executor.ID, x.Executor.ID))
 	})
 	gone := map[*slot]bool{}
 	for _, s := range order {

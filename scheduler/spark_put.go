@@ -3,7 +3,6 @@ package scheduler
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -14,7 +13,7 @@ import (
 // sparkPut accepts or refuses an application's spec. A refused one changes nothing.
 func (c *Core) sparkPut(e SparkPut) {
 	accepted, problem := c.putSpark(e)
-	c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Accepted: accepted, Problem: problem})
+	c.reply(e.Reply, accepted, problem)
 }
 
 func (c *Core) putSpark(e SparkPut) (*v1.Accepted, *v1.Problem) {
@@ -62,18 +61,10 @@ func (c *Core) putSpark(e SparkPut) (*v1.Accepted, *v1.Problem) {
 // checkSparkSurroundings checks what only the scheduler knows: its roles, its
 // catalogue, and what Mesos takes as a launch document.
 func (c *Core) checkSparkSurroundings(spec v1.SparkApplication) []v1.FieldError {
-	var fields []v1.FieldError
-	if !slices.Contains(c.cfg.Roles, spec.Spec.Role) {
-		fields = append(fields, v1.FieldError{Field: "spec.role", Message: fmt.Sprintf("%q is not a role of this Berth; it has %s", spec.Spec.Role, strings.Join(c.cfg.Roles, ", "))})
-	}
+	fields := c.checkRole(spec.Spec.Role)
 	dist, ok := c.cfg.SparkCatalogue[spec.Spec.Version]
 	if !ok {
-		have := "none"
-		if len(c.cfg.SparkCatalogue) > 0 {
-			have = strings.Join(slices.Sorted(maps.Keys(c.cfg.SparkCatalogue)), ", ")
-		}
-		fields = append(fields, v1.FieldError{Field: "spec.version", Message: fmt.Sprintf("Spark %s is not in this Berth's catalogue; it has %s", spec.Spec.Version, have)})
-		return fields
+		return append(fields, v1.FieldError{Field: "spec.version", Message: fmt.Sprintf("Spark %s is not in this Berth's catalogue; it has %s", spec.Spec.Version, versionsOf(c.cfg.SparkCatalogue))})
 	}
 	d := c.driverDocument(newApplication(state.Application{Spec: spec, Attempt: 1}), "", state.Binding{}, driverNeed(spec.Spec), dist)
 	if raw, err := (executor.Launch{Spark: d}).Encode(); err == nil && len(raw) > maxDriverDocument {
@@ -206,18 +197,7 @@ func (c *Core) updateApplication(a *application, spec v1.SparkApplication, e Spa
 	c.rebound(a, was)
 	c.touchApplication(a)
 	out.Generation = a.Generation
-	c.publishApplication("ApplicationAccepted", a, "generation %d accepted: %s", a.Generation, describeSparkChanges(out.Changes))
-}
-
-func describeSparkChanges(changes []v1.Change) string {
-	if len(changes) == 0 {
-		return "labels changed"
-	}
-	parts := make([]string, 0, len(changes))
-	for _, ch := range changes {
-		parts = append(parts, ch.String())
-	}
-	return clip(strings.Join(parts, "; "))
+	c.publishApplication("ApplicationAccepted", a, "generation %d accepted: %s", a.Generation, describeChanges(out.Changes))
 }
 
 // sparkKilled records the order to end an application.
@@ -297,5 +277,5 @@ func (c *Core) sparkRemoved(e SparkRemoved) {
 }
 
 func (c *Core) acceptApplication(id ReplyID, a *application, changed bool, message string) {
-	c.out.Replies = append(c.out.Replies, Reply{ID: id, Accepted: &v1.Accepted{Name: a.Spec.Name, Generation: a.Generation, Changed: changed, Message: message}})
+	c.reply(id, &v1.Accepted{Name: a.Spec.Name, Generation: a.Generation, Changed: changed, Message: message}, nil)
 }

@@ -14,7 +14,7 @@ import (
 // specPut accepts or refuses a spec. A refused one changes nothing.
 func (c *Core) specPut(e SpecPut) {
 	accepted, problem := c.putSpec(e)
-	c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Accepted: accepted, Problem: problem})
+	c.reply(e.Reply, accepted, problem)
 }
 
 func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
@@ -44,9 +44,10 @@ func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
 		return nil, p
 	}
 	if e.DryRun {
+		changes := v1.Diff(old.Spec.Spec, spec.Spec)
 		return &v1.Accepted{
 			Name: spec.Name, Generation: old.Generation, Changed: true, DryRun: true,
-			Changes: v1.Diff(old.Spec.Spec, spec.Spec), Message: describeChanges(old.Spec.Spec, spec.Spec),
+			Changes: changes, Message: describeChanges(changes),
 		}, nil
 	}
 	return c.update(old, spec, e), nil
@@ -55,18 +56,27 @@ func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
 // checkSurroundings checks what only the scheduler knows: its roles and its
 // catalogue of versions.
 func (c *Core) checkSurroundings(spec v1.Cluster) []v1.FieldError {
-	var fields []v1.FieldError
-	if !slices.Contains(c.cfg.Roles, spec.Spec.Role) {
-		fields = append(fields, v1.FieldError{Field: "spec.role", Message: fmt.Sprintf("%q is not a role of this Berth; it has %s", spec.Spec.Role, strings.Join(c.cfg.Roles, ", "))})
-	}
+	fields := c.checkRole(spec.Spec.Role)
 	if _, ok := c.cfg.Catalogue[spec.Spec.Version]; !ok {
-		have := "none"
-		if len(c.cfg.Catalogue) > 0 {
-			have = strings.Join(slices.Sorted(maps.Keys(c.cfg.Catalogue)), ", ")
-		}
-		fields = append(fields, v1.FieldError{Field: "spec.version", Message: fmt.Sprintf("version %s is not in this Berth's catalogue; it has %s", spec.Spec.Version, have)})
+		fields = append(fields, v1.FieldError{Field: "spec.version", Message: fmt.Sprintf("version %s is not in this Berth's catalogue; it has %s", spec.Spec.Version, versionsOf(c.cfg.Catalogue))})
 	}
 	return fields
+}
+
+// checkRole checks that a role is one of the framework's.
+func (c *Core) checkRole(role string) []v1.FieldError {
+	if slices.Contains(c.cfg.Roles, role) {
+		return nil
+	}
+	return []v1.FieldError{{Field: "spec.role", Message: fmt.Sprintf("%q is not a role of this Berth; it has %s", role, strings.Join(c.cfg.Roles, ", "))}}
+}
+
+// versionsOf lists the versions of a catalogue.
+func versionsOf[T any](catalogue map[string]T) string {
+	if len(catalogue) == 0 {
+		return "none"
+	}
+	return strings.Join(slices.Sorted(maps.Keys(catalogue)), ", ")
 }
 
 func checkPresent(name string, old *cluster, ifGeneration *int64) *v1.Problem {
@@ -97,7 +107,8 @@ func (c *Core) create(spec v1.Cluster, e SpecPut) *v1.Accepted {
 }
 
 func (c *Core) update(cl *cluster, spec v1.Cluster, e SpecPut) *v1.Accepted {
-	text, changes := describeChanges(cl.Spec.Spec, spec.Spec), v1.Diff(cl.Spec.Spec, spec.Spec)
+	changes := v1.Diff(cl.Spec.Spec, spec.Spec)
+	text := describeChanges(changes)
 	c.stamp(cl)
 	cl.Spec = spec
 	cl.Generation++
@@ -141,8 +152,7 @@ func (cl *cluster) everStarted() bool {
 	return false
 }
 
-func describeChanges(old, new v1.ClusterSpec) string {
-	changes := v1.Diff(old, new)
+func describeChanges(changes []v1.Change) string {
 	if len(changes) == 0 {
 		return "labels changed"
 	}
@@ -225,7 +235,7 @@ func (cl *cluster) perMachine(sets map[string]bool) map[string]int {
 func (c *Core) specDeleted(e SpecDeleted) {
 	cl := c.clusters[e.Name]
 	if cl == nil {
-		c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Problem: v1.ProblemNotFound("cluster", e.Name)})
+		c.refuse(e.Reply, v1.ProblemNotFound("cluster", e.Name))
 		return
 	}
 	if cl.Deletion == nil {
@@ -234,10 +244,10 @@ func (c *Core) specDeleted(e SpecDeleted) {
 		c.touchCluster(cl)
 		c.publish("ClusterDeleting", e.Name, "", "deletion ordered by %s; volumes are kept at least until %s", orSomebody(e.User), cl.Deletion.RetainUntil.UTC().Format("2006-01-02 15:04 MST"))
 	}
-	c.out.Replies = append(c.out.Replies, Reply{ID: e.Reply, Accepted: &v1.Accepted{
+	c.reply(e.Reply, &v1.Accepted{
 		Name: e.Name, Generation: cl.Generation, Changed: true,
 		Message: fmt.Sprintf("stopping; volumes are kept: see GET /v1/volumes, and destroy them there after %s", cl.Deletion.RetainUntil.UTC().Format("2006-01-02 15:04 MST")),
-	}})
+	}, nil)
 }
 
 // incarnation draws the next number of the counter that never repeats.

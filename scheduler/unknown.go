@@ -13,6 +13,7 @@ import (
 	sched "github.com/mesos/mesos-go/api/v1/lib/scheduler"
 
 	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/scheduler/plan"
 	"github.com/berthdata/berth/scheduler/state"
 )
 
@@ -213,7 +214,7 @@ func (c *Core) killOrders() int {
 // UnknownTasks lists the tasks in quarantine, those with an order to kill first.
 func (c *Core) UnknownTasks() v1.UnknownTaskList {
 	all := slices.SortedFunc(maps.Values(c.unknown), func(a, b *unknownTask) int {
-		return cmp.Or(-compareBool(a.order != nil, b.order != nil), a.first.Compare(b.first), cmp.Compare(a.id, b.id))
+		return cmp.Or(-plan.CompareBool(a.order != nil, b.order != nil), a.first.Compare(b.first), cmp.Compare(a.id, b.id))
 	})
 	listed := all[:min(len(all), maxUnknownListed)]
 	out := v1.UnknownTaskList{Tasks: make([]v1.UnknownTask, 0, len(listed)), LeftOut: len(all) - len(listed)}

@@ -62,12 +62,15 @@ func destroying(s *state.Slot) bool {
 	return s.Want == state.WantDestroy && (s.Release != nil || s.Bind != nil && s.Bind.Volume != state.KnownYes)
 }
 
-func (c *Core) refuse(id ReplyID, p *v1.Problem) {
-	c.out.Replies = append(c.out.Replies, Reply{ID: id, Problem: p})
+// reply answers a user's request with one of the two.
+func (c *Core) reply(id ReplyID, accepted *v1.Accepted, problem *v1.Problem) {
+	c.out.Replies = append(c.out.Replies, Reply{ID: id, Accepted: accepted, Problem: problem})
 }
+
+func (c *Core) refuse(id ReplyID, p *v1.Problem) { c.reply(id, nil, p) }
 
 func (c *Core) accept(id ReplyID, s *slot, message string) { c.acceptNamed(id, s.ID, message) }
 
 func (c *Core) acceptNamed(id ReplyID, name, message string) {
-	c.out.Replies = append(c.out.Replies, Reply{ID: id, Accepted: &v1.Accepted{Name: name, Changed: true, Message: message}})
+	c.reply(id, &v1.Accepted{Name: name, Changed: true, Message: message}, nil)
 }

@@ -99,15 +99,16 @@ func Tier(set v1.NodeSet) int {
 func RestartOrder(members []Member) {
 	slices.SortStableFunc(members, func(a, b Member) int {
 		return cmp.Or(
-			compareBool(a.Joined, b.Joined),
-			compareBool(a.Elected, b.Elected),
-			compareBool(a.Master, b.Master),
+			CompareBool(a.Joined, b.Joined),
+			CompareBool(a.Elected, b.Elected),
+			CompareBool(a.Master, b.Master),
 			cmp.Compare(a.Tier, b.Tier),
 		)
 	})
 }
 
-func compareBool(a, b bool) int {
+// CompareBool orders false before true, as cmp.Compare does for what it knows.
+func CompareBool(a, b bool) int {
 	switch {
 	case a == b:
 		return 0
