@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -52,6 +53,31 @@ func (o *applyFlags) options(cmd *cobra.Command) client.PutOptions {
 	return out
 }
 
+// apply sends the spec by put and has await see it through, if that is asked for.
+func (o *applyFlags) apply(e *environment, cmd *cobra.Command, what string,
+	put func(c *client.Client, ctx context.Context, name string, doc []byte, kind string, po client.PutOptions) (v1.Accepted, error),
+	await func(c *client.Client, name string, a v1.Accepted) error) error {
+	name, doc, kind, err := e.readSpec(o.file)
+	if err != nil {
+		return err
+	}
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	a, err := put(c, cmd.Context(), name, doc, kind, o.options(cmd))
+	if err != nil {
+		return err
+	}
+	if err := e.accepted(label(what+" "+name, a), a); err != nil {
+		return err
+	}
+	if !o.wait || o.dryRun {
+		return nil
+	}
+	return await(c, name, a)
+}
+
 // label names what a spec was accepted for.
 func label(what string, a v1.Accepted) string {
 	if a.Generation > 0 { // a dry run of something new has none
@@ -74,25 +100,9 @@ it; with --wait the command shows that work and ends when the cluster is green
   berth cluster apply -f logs.yaml --if-generation 7`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			name, doc, kind, err := e.readSpec(o.file)
-			if err != nil {
-				return err
-			}
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.PutCluster(cmd.Context(), name, doc, kind, o.options(cmd))
-			if err != nil {
-				return err
-			}
-			if err := e.accepted(label("cluster "+name, a), a); err != nil {
-				return err
-			}
-			if !o.wait || o.dryRun {
-				return nil
-			}
-			return e.waiter(c, name, o.timeout).untilGreen(cmd.Context(), a.Generation)
+			return o.apply(e, cmd, "cluster", (*client.Client).PutCluster, func(c *client.Client, name string, a v1.Accepted) error {
+				return e.waiter(c, name, o.timeout).untilGreen(cmd.Context(), a.Generation)
+			})
 		},
 	}
 	o.add(cmd, "cluster", "the cluster is green")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
@@ -29,15 +30,9 @@ which gate holds it; pause, resume, cancel and override steer it.`,
 		Args:              one("cluster's name"),
 		ValidArgsFunction: e.clusterNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.RestartCluster(cmd.Context(), args[0], nodes, dryRun, message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("cluster "+args[0]+", restart", a)
+			return e.order("cluster "+args[0]+", restart", func(c *client.Client) (v1.Accepted, error) {
+				return c.RestartCluster(cmd.Context(), args[0], nodes, dryRun, message)
+			})
 		},
 	}
 	f := cmd.Flags()
@@ -67,19 +62,18 @@ func planVerb(e *environment, verb, short string) *cobra.Command {
 		Args:              one("cluster's name"),
 		ValidArgsFunction: e.clusterNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.ControlPlan(cmd.Context(), args[0], verb, message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("cluster "+args[0]+", plan "+a.PlanID, a)
+			return e.planOrder(args[0], func(c *client.Client) (v1.Accepted, error) {
+				return c.ControlPlan(cmd.Context(), args[0], verb, message)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "the reason, for the audit log")
 	return cmd
+}
+
+// planOrder is order for the plan of a cluster.
+func (e *environment) planOrder(cluster string, give func(*client.Client) (v1.Accepted, error)) error {
+	return e.orderNamed(func(a v1.Accepted) string { return "cluster " + cluster + ", plan " + a.PlanID }, give)
 }
 
 func newOverrideCommand(e *environment) *cobra.Command {
@@ -98,15 +92,9 @@ No other gate is touched. "berth cluster plan" lists the gates and why they hold
 			if gate == "" || message == "" {
 				return usagef("say which gate and why: --gate GATE --message REASON")
 			}
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.OverrideGate(cmd.Context(), args[0], gate, length, message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("cluster "+args[0]+", plan "+a.PlanID, a)
+			return e.planOrder(args[0], func(c *client.Client) (v1.Accepted, error) {
+				return c.OverrideGate(cmd.Context(), args[0], gate, length, message)
+			})
 		},
 	}
 	f := cmd.Flags()

@@ -63,12 +63,10 @@ func reader[T any](e *environment, use, short, example string, read func(*client
 	}
 }
 
-func newGetCommand(e *environment) *cobra.Command {
-	cmd := reader(e, "get", "Show a cluster, its state and what goes on",
-		`  berth cluster get logs
-  berth cluster get logs --spec -o yaml > logs.yaml`,
-		(*client.Client).Cluster, e.showCluster)
-	spec := cmd.Flags().Bool("spec", false, "only what can be applied again: name, labels and spec")
+// addSpecFlag has a reader show, with --spec, only what read answers: a spec, in
+// YAML unless JSON is asked for.
+func addSpecFlag(e *environment, cmd *cobra.Command, help string, read func(ctx context.Context, c *client.Client, name string) (any, error)) {
+	spec := cmd.Flags().Bool("spec", false, help)
 	whole := cmd.RunE
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if !*spec {
@@ -78,15 +76,26 @@ func newGetCommand(e *environment) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		view, err := c.Cluster(cmd.Context(), args[0])
+		value, err := read(cmd.Context(), c, args[0])
 		if err != nil {
 			return err
 		}
 		if e.output == outputText {
 			e.output = outputYAML // a spec has no other text
 		}
-		return e.print(view.Cluster, nil)
+		return e.print(value, nil)
 	}
+}
+
+func newGetCommand(e *environment) *cobra.Command {
+	cmd := reader(e, "get", "Show a cluster, its state and what goes on",
+		`  berth cluster get logs
+  berth cluster get logs --spec -o yaml > logs.yaml`,
+		(*client.Client).Cluster, e.showCluster)
+	addSpecFlag(e, cmd, "only what can be applied again: name, labels and spec", func(ctx context.Context, c *client.Client, name string) (any, error) {
+		view, err := c.Cluster(ctx, name)
+		return view.Cluster, err
+	})
 	return cmd
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
@@ -118,6 +119,24 @@ func timestamp(t *time.Time) string {
 		return ""
 	}
 	return t.UTC().Format(time.RFC3339)
+}
+
+// order gives one order and writes what was accepted.
+func (e *environment) order(what string, give func(*client.Client) (v1.Accepted, error)) error {
+	return e.orderNamed(func(v1.Accepted) string { return what }, give)
+}
+
+// orderNamed is order for what only the answer names.
+func (e *environment) orderNamed(what func(v1.Accepted) string, give func(*client.Client) (v1.Accepted, error)) error {
+	c, err := e.client()
+	if err != nil {
+		return err
+	}
+	a, err := give(c)
+	if err != nil {
+		return err
+	}
+	return e.accepted(what(a), a)
 }
 
 // accepted writes the answer to a change.

@@ -196,15 +196,9 @@ func newRepairCancelCommand(e *environment) *cobra.Command {
 			if cmd.Flags().Changed("step") && step < 1 {
 				return usagef("--step: must be the number of a step, from 1")
 			}
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.CancelRepair(cmd.Context(), args[0], step, message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("repair "+args[0]+", withdrawal", a)
+			return e.order("repair "+args[0]+", withdrawal", func(c *client.Client) (v1.Accepted, error) {
+				return c.CancelRepair(cmd.Context(), args[0], step, message)
+			})
 		},
 	}
 	cmd.Flags().IntVar(&step, "step", 0, "only this step")

@@ -35,25 +35,9 @@ registered (or after --timeout, with exit code 3; Berth goes on then).`,
   berth spark apply -f wordcount.yaml --dry-run`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			name, doc, kind, err := e.readSpec(o.file)
-			if err != nil {
-				return err
-			}
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.PutSpark(cmd.Context(), name, doc, kind, o.options(cmd))
-			if err != nil {
-				return err
-			}
-			if err := e.accepted(label("application "+name, a), a); err != nil {
-				return err
-			}
-			if !o.wait || o.dryRun {
-				return nil
-			}
-			return e.sparkWaiter(c, name, o.timeout).untilRunning(cmd.Context())
+			return o.apply(e, cmd, "application", (*client.Client).PutSpark, func(c *client.Client, name string, a v1.Accepted) error {
+				return e.sparkWaiter(c, name, o.timeout).untilRunning(cmd.Context())
+			})
 		},
 	}
 	o.add(cmd, "application", "the driver runs")
@@ -115,25 +99,10 @@ func newSparkStatusCommand(e *environment) *cobra.Command {
   berth spark status wordcount --spec -o yaml`,
 		(*client.Client).SparkApplication, e.showApplication)
 	cmd.Aliases = []string{"get"}
-	spec := cmd.Flags().Bool("spec", false, "only name, labels and spec; secrets are redacted in it")
-	whole := cmd.RunE
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if !*spec {
-			return whole(cmd, args)
-		}
-		c, err := e.client()
-		if err != nil {
-			return err
-		}
-		view, err := c.SparkApplication(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		if e.output == outputText {
-			e.output = outputYAML // a spec has no other text
-		}
-		return e.print(view.SparkApplication, nil)
-	}
+	addSpecFlag(e, cmd, "only name, labels and spec; secrets are redacted in it", func(ctx context.Context, c *client.Client, name string) (any, error) {
+		view, err := c.SparkApplication(ctx, name)
+		return view.SparkApplication, err
+	})
 	return cmd
 }
 
@@ -338,15 +307,9 @@ func newForgetCommand(e *environment) *cobra.Command {
 		Args:              one("application's name"),
 		ValidArgsFunction: e.sparkNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.ForgetSpark(cmd.Context(), args[0], message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("application "+args[0]+", history", a)
+			return e.order("application "+args[0]+", history", func(c *client.Client) (v1.Accepted, error) {
+				return c.ForgetSpark(cmd.Context(), args[0], message)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "the reason, for the audit log")

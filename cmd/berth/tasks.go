@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
 )
 
@@ -73,18 +74,12 @@ command asks for the task's id, unless --confirm gives it.`,
   berth tasks kill old-es-0.3.7 --confirm old-es-0.3.7 --message "its data was moved"`,
 		Args: one("task's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			if err := e.confirm("kills", "task", "id", args[0], confirm, cmd.Flags().Changed("confirm")); err != nil {
-				return err
-			}
-			a, err := c.KillUnknownTask(cmd.Context(), args[0], message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("task "+args[0]+", kill", a)
+			return e.order("task "+args[0]+", kill", func(c *client.Client) (v1.Accepted, error) {
+				if err := e.confirm("kills", "task", "id", args[0], confirm, cmd.Flags().Changed("confirm")); err != nil {
+					return v1.Accepted{}, err
+				}
+				return c.KillUnknownTask(cmd.Context(), args[0], message)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&confirm, "confirm", "", "the task's id once more, instead of typing it")
@@ -100,15 +95,9 @@ func newTasksKeepCommand(e *environment) *cobra.Command {
 		Example: `  berth tasks keep old-es-0.3.7 --message "it holds data"`,
 		Args:    one("task's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.KeepUnknownTask(cmd.Context(), args[0], message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("task "+args[0]+", keep", a)
+			return e.order("task "+args[0]+", keep", func(c *client.Client) (v1.Accepted, error) {
+				return c.KeepUnknownTask(cmd.Context(), args[0], message)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "the reason, for the record")

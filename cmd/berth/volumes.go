@@ -200,18 +200,12 @@ The command asks for the volume's id, unless --confirm gives it.`,
   berth volumes destroy logs-es-0-v1 --confirm logs-es-0-v1 --message "copied"`,
 		Args: one("volume's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			if err := e.confirm("destroys", "volume", "id", args[0], confirm, cmd.Flags().Changed("confirm")); err != nil {
-				return err
-			}
-			a, err := c.DestroyVolume(cmd.Context(), args[0], message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("volume "+args[0]+", destruction", a)
+			return e.order("volume "+args[0]+", destruction", func(c *client.Client) (v1.Accepted, error) {
+				if err := e.confirm("destroys", "volume", "id", args[0], confirm, cmd.Flags().Changed("confirm")); err != nil {
+					return v1.Accepted{}, err
+				}
+				return c.DestroyVolume(cmd.Context(), args[0], message)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&confirm, "confirm", "", "the volume's id once more, instead of typing it")
@@ -227,15 +221,9 @@ func newVolumesRestoreCommand(e *environment) *cobra.Command {
 		Example: `  berth volumes restore logs-es-0-v1 --message "still needed"`,
 		Args:    one("volume's id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := e.client()
-			if err != nil {
-				return err
-			}
-			a, err := c.RestoreVolume(cmd.Context(), args[0], message)
-			if err != nil {
-				return err
-			}
-			return e.accepted("volume "+args[0]+", restoration", a)
+			return e.order("volume "+args[0]+", restoration", func(c *client.Client) (v1.Accepted, error) {
+				return c.RestoreVolume(cmd.Context(), args[0], message)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "the reason, for the audit log")
