@@ -34,6 +34,23 @@ func (s *Server) write(w http.ResponseWriter, status int, contentType string, bo
 	return nil
 }
 
+// writeOrder answers an order: what was accepted is stored, and is worked on.
+func (s *Server) writeOrder(w http.ResponseWriter, accepted v1.Accepted, err error) error {
+	if err != nil {
+		return err
+	}
+	return s.writeJSON(w, http.StatusAccepted, accepted)
+}
+
+// writeChange answers a change as writeOrder does, or with 200 when there is
+// nothing to work on: nothing changes, or nothing was meant to.
+func (s *Server) writeChange(w http.ResponseWriter, accepted v1.Accepted, dryRun bool, err error) error {
+	if err == nil && (!accepted.Changed || dryRun) {
+		return s.writeJSON(w, http.StatusOK, accepted)
+	}
+	return s.writeOrder(w, accepted, err)
+}
+
 // writeProblem answers with what the caller may know of err; the rest is logged.
 func (s *Server) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := s.problemOf(r, err)

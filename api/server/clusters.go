@@ -42,17 +42,10 @@ func (s *Server) putCluster(w http.ResponseWriter, r *http.Request) error {
 		return p
 	}
 	accepted, err := s.opts.Commands.PutCluster(r.Context(), c, opts)
-	if err != nil {
-		return err
-	}
-	status := http.StatusAccepted
-	if !accepted.Changed || opts.DryRun {
-		status = http.StatusOK
-	}
-	if !opts.DryRun {
+	if err == nil && !opts.DryRun {
 		w.Header().Set("ETag", etag(accepted.Generation))
 	}
-	return s.writeJSON(w, status, accepted)
+	return s.writeChange(w, accepted, opts.DryRun, err)
 }
 
 func putOptions(r *http.Request) (PutOptions, error) {
@@ -173,10 +166,7 @@ func (s *Server) deleteCluster(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.DeleteCluster(r.Context(), name, o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 func (s *Server) listClusters(w http.ResponseWriter, r *http.Request) error {

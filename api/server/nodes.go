@@ -24,14 +24,7 @@ func (s *Server) replaceNode(w http.ResponseWriter, r *http.Request) error {
 	}
 	o.AcceptDataLoss = body.AcceptDataLoss
 	accepted, err := s.opts.Commands.ReplaceNode(r.Context(), r.PathValue("name"), r.PathValue("node"), o)
-	if err != nil {
-		return err
-	}
-	status := http.StatusAccepted
-	if !accepted.Changed || o.DryRun {
-		status = http.StatusOK
-	}
-	return s.writeJSON(w, status, accepted)
+	return s.writeChange(w, accepted, o.DryRun, err)
 }
 
 func (s *Server) cancelReplacement(w http.ResponseWriter, r *http.Request) error {
@@ -41,10 +34,7 @@ func (s *Server) cancelReplacement(w http.ResponseWriter, r *http.Request) error
 		return err
 	}
 	accepted, err := s.opts.Commands.CancelReplacement(r.Context(), r.PathValue("name"), r.PathValue("node"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 // readReplaceRequest reads the body of an order to replace a node, in JSON. Most

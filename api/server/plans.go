@@ -34,14 +34,7 @@ func (s *Server) restartCluster(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.RestartCluster(r.Context(), r.PathValue("name"), o)
-	if err != nil {
-		return err
-	}
-	status := http.StatusAccepted
-	if !accepted.Changed || o.DryRun {
-		status = http.StatusOK
-	}
-	return s.writeJSON(w, status, accepted)
+	return s.writeChange(w, accepted, o.DryRun, err)
 }
 
 func (s *Server) controlPlan(w http.ResponseWriter, r *http.Request) error {
@@ -69,8 +62,5 @@ func (s *Server) controlPlan(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	accepted, err := s.opts.Commands.ControlPlan(r.Context(), r.PathValue("name"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }

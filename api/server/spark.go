@@ -47,17 +47,10 @@ func (s *Server) putSpark(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Spark.Commands.PutSpark(r.Context(), a, opts)
-	if err != nil {
-		return err
-	}
-	status := http.StatusAccepted
-	if !accepted.Changed || opts.DryRun {
-		status = http.StatusOK
-	}
-	if !opts.DryRun {
+	if err == nil && !opts.DryRun {
 		w.Header().Set("ETag", etag(accepted.Generation))
 	}
-	return s.writeJSON(w, status, accepted)
+	return s.writeChange(w, accepted, opts.DryRun, err)
 }
 
 // listSpark answers summaries: whole specs of many applications are too much.
@@ -115,10 +108,7 @@ func (s *Server) deleteSpark(w http.ResponseWriter, r *http.Request) error {
 		order = s.opts.Spark.Commands.RemoveSpark
 	}
 	accepted, err := order(r.Context(), name, o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 func sparkOptions(r *http.Request) (o SparkOptions, err error) {
@@ -182,12 +172,5 @@ func (s *Server) unscaleSpark(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) scale(w http.ResponseWriter, r *http.Request, to SparkScale, o SparkOptions) error {
 	accepted, err := s.opts.Spark.Commands.ScaleSpark(r.Context(), r.PathValue("name"), to, o)
-	if err != nil {
-		return err
-	}
-	status := http.StatusAccepted
-	if !accepted.Changed {
-		status = http.StatusOK
-	}
-	return s.writeJSON(w, status, accepted)
+	return s.writeChange(w, accepted, false, err)
 }

@@ -21,10 +21,7 @@ func (s *Server) killUnknownTask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.KillUnknownTask(r.Context(), id, o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 func (s *Server) keepUnknownTask(w http.ResponseWriter, r *http.Request) error {
@@ -34,8 +31,5 @@ func (s *Server) keepUnknownTask(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.KeepUnknownTask(r.Context(), r.PathValue("id"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }

@@ -60,10 +60,7 @@ func (s *Server) destroyVolume(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.DestroyVolume(r.Context(), id, o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 func (s *Server) restoreVolume(w http.ResponseWriter, r *http.Request) error {
@@ -73,10 +70,7 @@ func (s *Server) restoreVolume(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.RestoreVolume(r.Context(), r.PathValue("id"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 func (s *Server) listRepairs(w http.ResponseWriter, r *http.Request) error {
@@ -129,10 +123,7 @@ func (s *Server) approveRepair(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	accepted, err := s.opts.Commands.ApproveRepair(r.Context(), r.PathValue("id"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 func (s *Server) cancelRepair(w http.ResponseWriter, r *http.Request) error {
@@ -147,10 +138,7 @@ func (s *Server) cancelRepair(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	accepted, err := s.opts.Commands.CancelRepair(r.Context(), r.PathValue("id"), o)
-	if err != nil {
-		return err
-	}
-	return s.writeJSON(w, http.StatusAccepted, accepted)
+	return s.writeOrder(w, accepted, err)
 }
 
 // retentionParameter reads how long volumes are kept; nil without one.

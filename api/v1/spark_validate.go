@@ -37,10 +37,9 @@ var SparkSubmissionName = regexp.MustCompile(`^driver-[0-9]{14}-[a-z0-9]{6}$`)
 var ReservedSparkNames = []string{"apps"}
 
 var (
-	sparkVersionPattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$`)
-	propertyPattern     = regexp.MustCompile(`^spark\.[A-Za-z0-9_][A-Za-z0-9_.*/:@-]*$`)
-	variablePattern     = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	classPattern        = regexp.MustCompile(`^[\pL_$][\pL\pN_$]*(\.[\pL_$][\pL\pN_$]*)*$`)
+	propertyPattern = regexp.MustCompile(`^spark\.[A-Za-z0-9_][A-Za-z0-9_.*/:@-]*$`)
+	variablePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	classPattern    = regexp.MustCompile(`^[\pL_$][\pL\pN_$]*(\.[\pL_$][\pL\pN_$]*)*$`)
 )
 
 // SparkInternal is the AppResource of a class that is on the driver's class path.
@@ -92,7 +91,7 @@ func (w *validator) spark(a *SparkApplication) {
 
 func (w *validator) sparkVersion(version string) {
 	const field = "spec.version"
-	m := sparkVersionPattern.FindStringSubmatch(version)
+	m := versionPattern.FindStringSubmatch(version)
 	switch {
 	case version == "":
 		w.add(field, "is missing: write an exact version, such as \"3.5.9\"")
