@@ -146,9 +146,10 @@ func (c *Core) release(b *batch, s *slot, h volumes.Holding, destroy, unreserve 
 	}
 	if len(unreserve) > 0 {
 		// Where no volume is made the bare disk is reserved as well.
-		s.Bind.Reserved = state.KnownUnsure
-		if s.shownWhole(&h) && (s.Bind.Volume != state.KnownNo || h.Disk >= s.Need.Disk) {
-			s.Bind.Reserved = state.KnownYes
+		s.Release.Part = !s.shownWhole(&h) || s.Bind.Volume == state.KnownNo && h.Disk < s.Need.Disk
+		s.Bind.Reserved = state.KnownYes
+		if s.Release.Part {
+			s.Bind.Reserved = state.KnownUnsure
 		}
 		s.Release.UnreserveOp = operationID(attempt, verbUnreserve)
 		b.ops = append(b.ops, volumes.UnreserveOp(s.Release.UnreserveOp, unreserve))

@@ -172,11 +172,13 @@ func (c *Core) releaseAnswered(s *slot, id string, outcome opOutcome, st mesos.O
 			b.HasData = false
 		} else {
 			r.UnreserveOp = ""
-			if b.Reserved == state.KnownYes {
+			switch {
+			case r.Part:
+				// What is left is for the master's own view to say.
+				b.Reserved = state.KnownUnsure
+			case b.Reserved == state.KnownYes:
 				b.Reserved = state.KnownNo
 			}
-			// Otherwise it was only a part, and what is left is for the
-			// master's own view to say.
 			c.agentsWanted()
 		}
 	default:

@@ -243,9 +243,13 @@ type Task struct {
 
 // Release is DESTROY and UNRESERVE under way.
 type Release struct {
-	DestroyOp   string    `json:"destroyOp,omitempty"`
-	UnreserveOp string    `json:"unreserveOp,omitempty"`
-	Since       time.Time `json:"since"`
+	DestroyOp   string `json:"destroyOp,omitempty"`
+	UnreserveOp string `json:"unreserveOp,omitempty"`
+	// Part: UNRESERVE is of what one offer showed, which is not all that the slot
+	// has reserved. Whatever is told of the reservation meanwhile, some of it is
+	// left then.
+	Part  bool      `json:"part,omitempty"`
+	Since time.Time `json:"since"`
 }
 
 // Order is an explicit, recorded order of a person: to destroy a volume, to kill an
