@@ -88,7 +88,7 @@ func (c *checks) leaves(p *process, stream string, call *sched.Call) {
 	case sched.Call_ACKNOWLEDGE:
 		c.acknowledged(call.GetAcknowledge())
 	case sched.Call_KILL:
-		c.kill(call.GetKill().TaskID.Value)
+		c.kill(p, call.GetKill().TaskID.Value)
 	}
 	if id := c.w.store.framework.ID; id == "" && call.Type != sched.Call_SUPPRESS {
 		c.w.fail("framework id", "%s leaves process %d before the framework id is durable", call.Type, p.n)
@@ -193,10 +193,13 @@ func (c *checks) acknowledged(a *sched.Call_Acknowledge) {
 
 // kill: only a task of a slot that is known is ever killed, and then one that is
 // not to run, has ended on record, or has a newer life; or one that a user ordered
-// killed, durably.
-func (c *checks) kill(id string) {
+// killed, durably. An order that the same process has just taken back still counts
+// until that is answered: what it had decided before leaves with the same commit,
+// and before the answer.
+func (c *checks) kill(p *process, id string) {
 	s, ok := c.w.store.slots[labelOf(id)]
 	_, ordered := c.w.store.kills[id]
+	ordered = ordered || c.w.store.spared[id] == p.epoch
 	switch {
 	case !ok && !ordered:
 		c.w.fail("kill", "%s is killed, which no durable record knows and no durable order names", id)

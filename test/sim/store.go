@@ -17,6 +17,7 @@ type store struct {
 	// Decoded copies for the checkers, kept in step with data.
 	slots     map[string]state.Slot
 	kills     map[string]state.Kill // by task id
+	spared    map[string]int64      // epoch that took such an order back
 	repairs   map[string]state.Repair
 	clusters  map[string]state.Cluster
 	framework state.Framework
@@ -43,7 +44,7 @@ var (
 
 func newStore(w *World) *store {
 	return &store{
-		w: w, data: map[state.Key][]byte{}, slots: map[string]state.Slot{}, kills: map[string]state.Kill{},
+		w: w, data: map[state.Key][]byte{}, slots: map[string]state.Slot{}, kills: map[string]state.Kill{}, spared: map[string]int64{},
 		repairs:  map[string]state.Repair{},
 		clusters: map[string]state.Cluster{}, specs: map[owner]state.Cluster{},
 	}
@@ -135,6 +136,7 @@ func (s *store) decode(wr state.Write) error {
 			delete(s.repairs, name)
 		case state.KindKill:
 			delete(s.kills, name) // the model's task ids are names that keys take
+			s.spared[name] = s.epoch
 		case state.KindCluster:
 			delete(s.clusters, name)
 		case state.KindFramework:
@@ -182,6 +184,7 @@ func (s *store) decode(wr state.Write) error {
 			return err
 		}
 		s.kills[r.TaskID] = r
+		delete(s.spared, r.TaskID)
 	default:
 		return fmt.Errorf("%s: a kind that nobody knows", wr.Key)
 	}

@@ -55,7 +55,7 @@ var mutations = []mutation{
 	one("offers whose answer was lost are kept", core+"reconcile.go", "	c.returned = append(c.returned, offers...)\n", ""),
 	one("what is shown in part is reserved again", core+"offers.go", "need.Expect = volumes.Expect{CPU: need.CPU, Mem: need.Mem, Ports: need.Ports}", "need.Expect = volumes.Expect{}"),
 	one("a bare disk that is not shown is reserved again", core+"offers.go", "need.Expect.Disk = need.Disk", "need.Expect.Disk = 0"),
-	one("what is given back in part counts as all", core+"offers.go", "if s.shownWhole(&h) && (s.Bind.Volume != state.KnownNo || h.Disk >= s.Need.Disk) {", "if s.shownWhole(&h) {"),
+	one("what is given back in part counts as all", core+"offers.go", "s.Release.Part = !s.shownWhole(&h) || s.Bind.Volume == state.KnownNo && h.Disk < s.Need.Disk\n", "s.Release.Part = !s.shownWhole(&h)\n"),
 	one("a volume that is not shown is made anew", core+"offers.go", "	need.Expect.Volume = s.Bind.Volume == state.KnownYes\n", ""),
 	one("a slot that is unsure is placed", core+"offers.go", "s.Identity.Role != role || s.unsure() {", "s.Identity.Role != role {"),
 	one("an unknown operation is taken for done", core+"operation.go", "	case mesos.OPERATION_UNKNOWN, mesos.OPERATION_GONE_BY_OPERATOR:\n		return opUnknown", "	case mesos.OPERATION_UNKNOWN, mesos.OPERATION_GONE_BY_OPERATOR:\n		return opDone"),
