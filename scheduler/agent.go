@@ -301,6 +301,9 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	if s.live() {
 		c.setTask(s, state.TaskEnded, false)
 		s.Task.Message = "its agent came back under a new id without it"
+		// The new agent knows nothing of the executor, which may run on for as long
+		// as it waits for the old one: offers do not tell whether it uses the volume.
+		s.RetainUntil = later(s.RetainUntil, c.now.Add(orphansFor))
 	}
 	old := s.Bind
 	then := "the node returns in place"

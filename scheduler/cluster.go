@@ -151,7 +151,7 @@ func (c *Core) settleDeletion(cl *cluster) {
 	stopping := 0
 	for _, s := range cl.list() {
 		if s.Want == state.WantRun || s.Want == state.WantReplaced {
-			s.Want, s.RetainUntil = state.WantRetain, cl.Deletion.RetainUntil
+			s.Want, s.RetainUntil = state.WantRetain, later(s.RetainUntil, cl.Deletion.RetainUntil)
 			c.touch(s)
 		}
 		if s.live() {

@@ -85,6 +85,10 @@ const (
 	restartTries = 3
 	restartStuck = 10 * time.Minute
 
+	// orphansFor is how long an executor may run on that its agent has forgotten: an
+	// agent's default --recovery_timeout, 15 min, and what it takes to end.
+	orphansFor = 20 * time.Minute
+
 	// createTries is after how many refused CREATEs on one agent a slot
 	// without data gives its reservation back and looks elsewhere.
 	createTries = 3
