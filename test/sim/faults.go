@@ -347,15 +347,26 @@ func (w *World) heal() {
 			m.MarkGone(id)
 		}
 	})
-	most := 0
+	w.room()
+	w.others.tidy()
+}
+
+// room adds hosts until there are enough for everything that the specs ask for,
+// whatever the hosts of the shape are like. It is called again and again: what was
+// asked for in the last moments of the faults is known only later.
+func (w *World) room() {
+	most := 2
 	for _, name := range sorted(w.store.clusters) {
 		for _, set := range w.store.clusters[name].Spec.Spec.NodeSets {
 			most += set.Count
 		}
 	}
-	for _, h := range w.shape.spares(most+2, source(w.seed, 7)) {
-		m.AddMachine(h.name, h.address, h.attributes, h.resources)
+	if most <= w.spares {
+		return
 	}
-	w.tracef("%d hosts are added", most+2)
-	w.others.tidy()
+	w.tracef("%d hosts are added", most-w.spares)
+	for _, h := range w.shape.spares(most, source(w.seed, 7))[w.spares:] {
+		w.model.AddMachine(h.name, h.address, h.attributes, h.resources)
+	}
+	w.spares = most
 }

@@ -68,6 +68,7 @@ type World struct {
 	procs  []*process
 	leader *process
 	quiet  bool // faults are over
+	spares int  // hosts that were added since
 	item   int  // the number of the item under way
 
 	keep   bool
@@ -164,6 +165,7 @@ func (w *World) converge() time.Time {
 	good := time.Time{}
 	for w.now.Before(deadline) && w.result.Violation == nil {
 		w.until(w.now.Add(healEvery), nil)
+		w.room()
 		w.checks.silence()
 		missing = w.checks.missing()
 		switch {
