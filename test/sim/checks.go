@@ -195,12 +195,13 @@ func (c *checks) acknowledged(a *sched.Call_Acknowledge) {
 // not to run, has ended on record, or has a newer life; or one that a user ordered
 // killed, durably. An order that the same process has just taken back still counts
 // until that is answered: what it had decided before leaves with the same commit,
-// and before the answer.
+// and before the answer. So does a record that the same commit removes.
 func (c *checks) kill(p *process, id string) {
 	s, ok := c.w.store.slots[labelOf(id)]
 	_, ordered := c.w.store.kills[id]
 	ordered = ordered || c.w.store.spared[id] == p.epoch
 	switch {
+	case !ok && !ordered && p.removes(labelOf(id)):
 	case !ok && !ordered:
 		c.w.fail("kill", "%s is killed, which no durable record knows and no durable order names", id)
 	case !ok && c.w.client.kills[id] == 0:
@@ -260,7 +261,9 @@ func (c *checks) started(x *mesosmodel.Container) {
 	if x.VolumeID != labelOf(x.ID()) {
 		c.w.fail("volume", "%s runs on volume %q", x.ID(), x.VolumeID)
 	}
-	c.twice(x.ID(), x.Task.Name, x.AgentID)
+	if !x.Orphan {
+		c.twice(x.ID(), x.Task.Name, x.AgentID)
+	}
 	if s, ok := c.w.store.slots[labelOf(x.ID())]; ok {
 		c.rules(owner{s.Owner, s.OwnerIncarnation})
 	}

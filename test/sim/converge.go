@@ -77,7 +77,7 @@ func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container,
 		delete(want, place)
 		x := live[s.ID]
 		switch {
-		case x == nil && hopeless && c.foreign(s.ID, r.ClusterUUID):
+		case (x == nil || !x.Healthy) && c.apart(s.ID, r.ClusterUUID):
 			// Half of the first masters were given up before the others had joined,
 			// and those formed another cluster: the executor keeps them apart.
 		case x == nil:
@@ -95,10 +95,17 @@ func (c *checks) cluster(r state.Cluster, live map[string]*mesosmodel.Container,
 	}
 }
 
-// foreign says whether a slot's volume has the data of another cluster than uuid.
-func (c *checks) foreign(label, uuid string) bool {
+// apart says whether a slot's volume has the data of another cluster than uuid, and
+// one of the two can never elect a master again: only a person can say which data
+// are to go. A cluster may have formed, and been lost, before anybody knew its uuid.
+func (c *checks) apart(label, uuid string) bool {
+	if uuid == "" {
+		return false
+	}
 	return slices.ContainsFunc(c.w.model.Machines(), func(h *mesosmodel.Machine) bool {
-		return slices.ContainsFunc(h.Volumes(), func(v *mesosmodel.Volume) bool { return v.ID == label && v.Marker != "" && v.Marker != uuid })
+		return slices.ContainsFunc(h.Volumes(), func(v *mesosmodel.Volume) bool {
+			return v.ID == label && v.Marker != "" && v.Marker != uuid && (c.w.nodes.lost(uuid) || c.w.nodes.lost(v.Marker))
+		})
 	})
 }
 

@@ -32,6 +32,7 @@ type process struct {
 	told       told
 	inbox      []scheduler.Event
 	decisions  []decided
+	rest       []decided // of a group that is durable: its effects are not all out
 	committing bool
 	timer      int64
 	crash      *crashPlan
@@ -314,7 +315,8 @@ func (p *process) durable(group []decided) {
 		})
 		return
 	}
-	for _, d := range group {
+	for i, d := range group {
+		p.rest = group[i:]
 		if p.fenced() || p.dies(crashEffects) {
 			return
 		}
@@ -322,9 +324,19 @@ func (p *process) durable(group []decided) {
 			return
 		}
 	}
-	p.committing = false
+	p.rest, p.committing = nil, false
 	p.drain()
 	p.commit()
+}
+
+// removes says whether what has just been committed with the decision whose effects
+// are let out, by it or by a later one, removes a slot's record.
+func (p *process) removes(label string) bool {
+	return slices.ContainsFunc(p.rest, func(d decided) bool {
+		return slices.ContainsFunc(d.Writes, func(wr state.Write) bool {
+			return wr.Value == nil && wr.Key.Kind() == state.KindSlot && wr.Key.Name() == label
+		})
+	})
 }
 
 func (p *process) effects(d decided) bool {
