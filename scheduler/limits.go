@@ -58,6 +58,9 @@ const (
 	// replaceTrusted is how old a full observation, by its question, may be for an
 	// order to replace a node to rest on it: one of the routine pace still serves.
 	replaceTrusted = 45 * time.Second
+	// survivalTrusted is the same for what is said of losing a machine, which changes
+	// nothing: a question or two may go without an answer.
+	survivalTrusted = 90 * time.Second
 	// observeTrusted is how long a cluster that was ready stays so without a
 	// readable answer.
 	observeTrusted = 35 * time.Second

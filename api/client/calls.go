@@ -142,6 +142,16 @@ func (c *Client) Explain(ctx context.Context, name string) (v1.Explanation, erro
 	return get[v1.Explanation](ctx, c, clusterPath(name, "explain"))
 }
 
+// Survives reads what the loss of each machine would do to a cluster, or with "" to
+// all of them.
+func (c *Client) Survives(ctx context.Context, name string) (v1.Certificate, error) {
+	path := "/v1/survives"
+	if name != "" {
+		path = clusterPath(name, "survives")
+	}
+	return get[v1.Certificate](ctx, c, path)
+}
+
 // Endpoints reads where a cluster's nodes answer.
 func (c *Client) Endpoints(ctx context.Context, name string) (v1.Endpoints, error) {
 	return get[v1.Endpoints](ctx, c, clusterPath(name, "endpoints"))

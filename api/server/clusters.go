@@ -218,6 +218,15 @@ func (s *Server) getExplanation(w http.ResponseWriter, r *http.Request) error {
 	return s.writeJSON(w, http.StatusOK, view)
 }
 
+// getCertificate serves one cluster's, and without a name that of all.
+func (s *Server) getCertificate(w http.ResponseWriter, r *http.Request) error {
+	view, err := s.opts.Queries.Survives(r.Context(), r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return s.writeJSON(w, http.StatusOK, view)
+}
+
 func (s *Server) getEndpoints(w http.ResponseWriter, r *http.Request) error {
 	view, err := s.opts.Queries.Endpoints(r.Context(), r.PathValue("name"))
 	if err != nil {

@@ -234,6 +234,9 @@ func TestStatesAreExplained(t *testing.T) {
 	for _, state := range v1.NodeStates {
 		assert.Regexp(t, `(?m)^\| ([\w, ]+, )?`+state+`(, [\w, ]+)? \|`, string(operations), "operations.md has no row for the state %s", state)
 	}
+	for _, reason := range v1.LossReasons {
+		assert.Contains(t, string(operations), "\n| "+reason+" |")
+	}
 	for _, class := range v1.VolumeClasses {
 		assert.Contains(t, string(operations), class)
 	}

@@ -147,10 +147,11 @@ func TestAnswersFollowTheDocument(t *testing.T) {
 	ok(200, "GET", "/v1/clusters", "")
 	ok(200, "GET", "/v1/clusters/logs", "")
 	ok(404, "GET", "/v1/clusters/none", "")
-	for _, what := range []string{"status", "nodes", "plan", "explain", "endpoints"} {
+	for _, what := range []string{"status", "nodes", "plan", "explain", "survives", "endpoints"} {
 		ok(200, "GET", "/v1/clusters/logs/"+what, "")
 		ok(404, "GET", "/v1/clusters/none/"+what, "")
 	}
+	ok(200, "GET", "/v1/survives", "")
 	ok(409, "POST", "/v1/clusters/logs/plan/pause", "")
 	ok(200, "POST", "/v1/clusters/logs/restart?dryRun=true", "")
 	ok(202, "POST", "/v1/clusters/logs/restart?nodes=logs-es-0,logs-es-1&message=why", "")

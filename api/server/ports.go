@@ -163,6 +163,9 @@ type Queries interface {
 	Nodes(ctx context.Context, name string) ([]v1.NodeView, error)
 	Plan(ctx context.Context, name string) (v1.PlanView, error)
 	Explain(ctx context.Context, name string) (v1.Explanation, error)
+	// Survives says what the loss of each machine would do to a cluster, or with ""
+	// to all.
+	Survives(ctx context.Context, name string) (v1.Certificate, error)
 	Endpoints(ctx context.Context, name string) (v1.Endpoints, error)
 	Agents(ctx context.Context) ([]v1.AgentView, error)
 	Volumes(ctx context.Context, q VolumeQuery) (v1.VolumeList, error)

@@ -62,6 +62,8 @@ func (s *Server) routes() []route {
 		{method: "POST", path: cluster + "/restart", access: accessOperator, query: []string{"nodes", "dryRun", "message"}, handle: s.restartCluster},
 		{method: "POST", path: cluster + "/plan/{verb}", access: accessOperator, query: []string{"gate", "for", "message"}, handle: s.controlPlan},
 		{method: "GET", path: cluster + "/explain", access: accessRead, handle: s.getExplanation},
+		{method: "GET", path: cluster + "/survives", access: accessRead, handle: s.getCertificate},
+		{method: "GET", path: "/v1/survives", access: accessRead, handle: s.getCertificate},
 		{method: "GET", path: cluster + "/endpoints", access: accessRead, handle: s.getEndpoints},
 		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster", "follow"}, handle: s.streamEvents},
 		{method: "GET", path: "/v1/agents", access: accessRead, handle: s.listAgents},

@@ -24,7 +24,7 @@ func newClusterCommand(e *environment) *cobra.Command {
 	},
 		newApplyCommand(e), newListCommand(e), newGetCommand(e), newDeleteCommand(e),
 		newRestartCommand(e), newReplaceCommand(e), newPauseCommand(e), newResumeCommand(e), newCancelCommand(e), newOverrideCommand(e),
-		newNodesCommand(e), newPlanCommand(e), newExplainCommand(e), newEndpointsCommand(e))
+		newNodesCommand(e), newPlanCommand(e), newExplainCommand(e), newSurvivesCommand(e), newEndpointsCommand(e))
 }
 
 // applyFlags are those of the commands that apply a spec.

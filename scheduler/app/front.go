@@ -172,6 +172,10 @@ func (f front) Explain(ctx context.Context, name string) (v1.Explanation, error)
 	return read(ctx, f, func(c *scheduler.Core) (v1.Explanation, *v1.Problem) { return c.Explain(name) })
 }
 
+func (f front) Survives(ctx context.Context, name string) (v1.Certificate, error) {
+	return read(ctx, f, func(c *scheduler.Core) (v1.Certificate, *v1.Problem) { return c.Survives(name) })
+}
+
 func (f front) Endpoints(ctx context.Context, name string) (v1.Endpoints, error) {
 	return read(ctx, f, func(c *scheduler.Core) (v1.Endpoints, *v1.Problem) { return c.Endpoints(name) })
 }

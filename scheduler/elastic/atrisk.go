@@ -17,6 +17,10 @@ type shardKey struct {
 	shard int
 }
 
+func (k shardKey) compare(o shardKey) int {
+	return cmp.Or(cmp.Compare(k.index, o.index), cmp.Compare(k.shard, o.shard))
+}
+
 // lostShard is a shard without a started copy on a member that counts.
 type lostShard struct {
 	shardKey
@@ -60,9 +64,7 @@ func lostShards(copies []shardCopy, nodes []observe.Node, away []string) []lostS
 			lost = append(lost, *s)
 		}
 	}
-	slices.SortFunc(lost, func(a, b lostShard) int {
-		return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.shard, b.shard))
-	})
+	slices.SortFunc(lost, func(a, b lostShard) int { return a.compare(b.shardKey) })
 	return lost
 }
 

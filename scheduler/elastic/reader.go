@@ -64,6 +64,7 @@ func (r reader) observe(ctx context.Context) (observe.Observation, error) {
 		return o, fail(observe.Unreadable, "health counts %d active shards, the routing table shows none", o.ActiveShards)
 	}
 	o.SharedHost, o.SharedHostTotal = sharedHosts(copies, st.nodes)
+	o.Sole = soleMachines(copies, st.nodes, settings, r.req.Away)
 	lost := lostShards(copies, st.nodes, r.req.Away)
 	o.Away = r.req.Away
 	o.AtRisk, o.AtRiskTotal = atRisk(lost, settings, copies, r.unassigned(ctx, lost))

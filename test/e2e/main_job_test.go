@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"github.com/berthdata/berth/api/client"
 	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/berth"
 	"github.com/berthdata/berth/test/rig/documents"
 	"github.com/berthdata/berth/test/rig/mesos"
@@ -58,6 +61,7 @@ func TestMainJob(t *testing.T) {
 	count, err := index.Count(w.ctx)
 	require.NoError(t, err)
 	assert.Equal(t, docs, count, "no document is lost")
+	w.certifies(name, endpoints.HTTP)
 
 	_, err = w.berth.DeleteCluster(w.ctx, name, nil, "end of test")
 	require.NoError(t, err)
@@ -68,4 +72,32 @@ func TestMainJob(t *testing.T) {
 	for _, v := range volumes.Volumes {
 		assert.Equal(t, "retained", v.Class)
 	}
+}
+
+// certifies expects, of a cluster whose shards all have two copies, that any machine
+// may go until an index without replicas is made: then not the one that has it.
+func (w *world) certifies(name string, endpoints []string) {
+	w.t.Helper()
+	frail, err := documents.Open(endpoints, "frail")
+	require.NoError(w.t, err)
+	require.NoError(w.t, frail.Create(w.ctx, 1, 0))
+	require.NoError(w.t, rig.Eventually(w.ctx, time.Second, "a certificate that names the index without replicas", func(ctx context.Context) error {
+		x, err := w.berth.Survives(ctx, name)
+		if err != nil {
+			return err
+		}
+		verdicts := map[string]int{}
+		for _, m := range x.Machines {
+			verdicts[m.Survives]++
+			for _, loss := range m.Clusters {
+				if m.Survives == v1.VerdictFalse && (len(loss.AtRisk) != 1 || loss.AtRisk[0].Index != "frail") {
+					return rig.Permanent(fmt.Errorf("%s is said to be the only one with %+v", m.Machine, loss.AtRisk))
+				}
+			}
+		}
+		if x.Survives != v1.VerdictFalse || verdicts[v1.VerdictFalse] != 1 || verdicts[v1.VerdictTrue] != 2 {
+			return fmt.Errorf("it says %+v", x)
+		}
+		return nil
+	}))
 }

@@ -82,6 +82,28 @@ func (f *Fake) Explain(ctx context.Context, name string) (v1.Explanation, error)
 	}}}, nil
 }
 
+// Survives implements server.Queries.
+func (f *Fake) Survives(ctx context.Context, name string) (v1.Certificate, error) {
+	if name != "" {
+		if err := f.known(ctx, "Survives", name); err != nil {
+			return v1.Certificate{}, err
+		}
+	}
+	observed := Epoch
+	return v1.Certificate{Survives: v1.VerdictFalse, Machines: []v1.MachineLoss{
+		{Machine: "host-1", Survives: v1.VerdictTrue, Clusters: []v1.ClusterLoss{{
+			Cluster: "logs", Nodes: []string{"logs-es-0"}, Survives: v1.VerdictTrue, Reasons: []string{},
+			Masters: 1, MastersElsewhere: 2, MastersNeeded: 2, ObservedAt: &observed,
+		}}},
+		{Machine: "host-2", Survives: v1.VerdictFalse, Clusters: []v1.ClusterLoss{{
+			Cluster: "logs", Nodes: []string{"logs-es-1"}, Survives: v1.VerdictFalse, Reasons: []string{v1.LossData},
+			Message: "the only started copies of shards are there, 1 in all, such as index events, shard 3: only on logs-es-1", Masters: 1, MastersElsewhere: 2, MastersNeeded: 2,
+			AtRisk:        []v1.IndexAtRisk{{Index: "events", Shards: []int{3}, ShardCount: 1, Reason: "only on logs-es-1"}},
+			IndicesAtRisk: 1, ShardsAtRisk: 1, ObservedAt: &observed,
+		}}},
+	}}, nil
+}
+
 // Endpoints implements server.Queries.
 func (f *Fake) Endpoints(ctx context.Context, name string) (v1.Endpoints, error) {
 	if err := f.known(ctx, "Endpoints", name); err != nil {

@@ -109,6 +109,10 @@ type Observation struct {
 	// SharedHostTotal counts all. Nodes without the attribute cannot be judged.
 	SharedHost      []SharedShard
 	SharedHostTotal int
+	// Sole are the machines that hold every started copy of some shard, by Host:
+	// whoever loses one of them loses shards. Copies on members that are Away count
+	// as lost already, and shards without a started copy left are in AtRisk.
+	Sole []SoleMachine
 	// Away is the request's.
 	Away []string
 	// AtRisk are shards without a started copy on a member that is not Away,
@@ -141,6 +145,30 @@ type AtRisk struct {
 	Unknown bool
 	// Reason is what keeps the primary from being started, for people, such as "NODE_LEFT" (Elasticsearch's own word), "starting" or "not shown".
 	Reason string
+}
+
+// MaxSoleIndices is how many indices a SoleMachine lists.
+const MaxSoleIndices = 20
+
+// SoleMachine is a machine with the only started copies of some shards.
+type SoleMachine struct {
+	// Host is its value of HostAttribute; "" for a node without it, which counts as
+	// a machine of its own.
+	Host string
+	// Nodes hold these copies, by name.
+	Nodes []string
+	// Indices are the first MaxSoleIndices of them; IndexTotal and ShardTotal count
+	// all indices and shards.
+	Indices    []SoleIndex
+	IndexTotal int
+	ShardTotal int
+}
+
+// SoleIndex are shards of one index: the first MaxAtRiskShards, of ShardCount.
+type SoleIndex struct {
+	Index      string
+	Shards     []int
+	ShardCount int
 }
 
 // MaxSharedHost bounds Observation.SharedHost.
