@@ -54,7 +54,7 @@ func soleMachines(copies []shardCopy, nodes []observe.Node, settings indexSettin
 		}
 		m.add(key, h.names)
 	}
-	out := make([]observe.SoleMachine, 0, len(sole))
+	var out []observe.SoleMachine
 	for _, m := range sole {
 		out = append(out, m.SoleMachine)
 	}

@@ -54,6 +54,10 @@ func TestVersions(t *testing.T) {
 					want.Indices, want.MinReplicas, want.MinReplicasIndex = 3, 1, "a"
 					want.SharedHost = []observe.SharedShard{{Index: "a", Shard: 0, Host: "h1", OnHost: 2, Copies: 2}}
 					want.SharedHostTotal = 1
+					want.Sole = []observe.SoleMachine{
+						{Host: "h0", Nodes: []string{"demo-0"}, Indices: []observe.SoleIndex{{Index: "b", Shards: []int{0}, ShardCount: 1}}, IndexTotal: 1, ShardTotal: 1},
+						{Host: "h1", Nodes: []string{"demo-1"}, Indices: []observe.SoleIndex{{Index: "a", Shards: []int{1}, ShardCount: 1}}, IndexTotal: 1, ShardTotal: 1},
+					}
 					want.AtRisk, want.AtRiskTotal = []observe.AtRisk{{Index: "c", Unknown: true, Reason: "not shown"}}, 1
 				}
 				assert.Equal(t, want, o)
