@@ -129,14 +129,28 @@ func (w *world) checkCall(c *sched.Call) {
 		}
 	}
 	if k := c.GetKill(); k != nil {
-		s, ok := w.slot(slotOf(k.TaskID.Value))
-		if !ok {
-			w.fatal("unknown task %s is killed", k.TaskID.Value)
-		}
-		if s.Want == state.WantRun && s.Task != nil && s.Task.ID == k.TaskID.Value {
-			w.fatal("task %s is wanted, and killed", k.TaskID.Value)
+		id := k.TaskID.Value
+		s, ok := w.slot(slotOf(id))
+		switch {
+		case !ok || s.Task == nil || lifeOf(id) > s.Task.Life:
+			w.fatal("unknown task %s is killed", id)
+		case lifeOf(id) == s.Task.Life && s.Want == state.WantRun && !w.ended[id]:
+			w.fatal("task %s is wanted, and killed", id)
 		}
 	}
+}
+
+// endedTasks are the newest lives that have ended on record. One that shows up
+// again is killed even when its slot is to run: the next life owns the slot, and
+// may be under way already (Mesos rule 42).
+func (w *world) endedTasks() map[string]bool {
+	out := map[string]bool{}
+	for _, s := range w.slots() {
+		if s.Task != nil && s.Task.State == state.TaskEnded {
+			out[s.Task.ID] = true
+		}
+	}
+	return out
 }
 
 // checkAcknowledged: an update with a uuid is acknowledged in the decision that

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -54,6 +55,7 @@ type world struct {
 	pipe      []*sched.Call
 	framework string
 	served    map[string]bool // ids of updates that were acknowledged
+	ended     map[string]bool // tasks that had ended on record before this step
 	trace     []string
 }
 
@@ -156,6 +158,9 @@ func (w *world) step(ev scheduler.Event) {
 		w.note("  the leader dies before the writes")
 		w.start()
 		return
+	}
+	if slices.ContainsFunc(d.Calls, func(c *sched.Call) bool { return c.Type == sched.Call_KILL }) {
+		w.ended = w.endedTasks()
 	}
 	w.write(d.Writes)
 	w.checkAcknowledged(ev, d.Calls)
@@ -278,6 +283,14 @@ func (w *world) slots() map[string]state.Slot {
 }
 
 func slotOf(taskID string) string { return taskID[:strings.LastIndexByte(taskID, '.')] }
+
+func lifeOf(taskID string) int64 {
+	life, err := strconv.ParseInt(taskID[strings.LastIndexByte(taskID, '.')+1:], 10, 64)
+	if err != nil {
+		panic(err) // the core makes these ids
+	}
+	return life
+}
 
 // advance moves the clock, with every timer on the way.
 func (w *world) advance(d time.Duration) {
