@@ -15,6 +15,8 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/go-zookeeper/zk"
 	"go.uber.org/zap"
+
+	"github.com/berthdata/berth/scheduler/zkwire"
 )
 
 // masterPrefix of the znodes in which Mesos masters register; the one with the
@@ -126,7 +128,9 @@ func (z *zkLeader) watch(ctx context.Context) error {
 	// The callback is the only way to see every session event: the channel
 	// drops them silently (Mesos rule 57). The watches used below have
 	// channels of their own, which do not.
+	var history zkwire.History
 	conn, _, err := zk.Connect(z.address.servers, z.timeout,
+		zk.WithDialer(history.Dialer(net.DialTimeout)),
 		zk.WithLogInfo(false), zk.WithLogger(zkLog{z.log}),
 		zk.WithEventCallback(func(e zk.Event) {
 			if e.Type == zk.EventSession {

@@ -1,7 +1,6 @@
 package zkstore
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/berthdata/berth/scheduler/state"
+	"github.com/berthdata/berth/scheduler/zkwire"
 )
 
 const (
@@ -24,8 +24,6 @@ const (
 	// maxReply bounds one reply; the largest is a listing, which the server
 	// does not hold to its own 1 MiB limit.
 	maxReply = 8 << 20
-	// readBuffer holds a few dozen pipelined replies.
-	readBuffer = 64 << 10
 	// connectSessions is how many session timeouts to wait for a connection
 	// before dialling anew: the client resolves host names only when it starts.
 	connectSessions = 3
@@ -157,9 +155,13 @@ func (s *session) close() {
 
 // dialer connects for the client.
 func (s *session) dialer(asked time.Duration) zk.Dialer {
-	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+	var history zkwire.History
+	dial := history.Dialer(func(network, address string, timeout time.Duration) (net.Conn, error) {
 		dialer := net.Dialer{Timeout: timeout}
-		conn, err := dialer.DialContext(s.dialing, network, address)
+		return dialer.DialContext(s.dialing, network, address)
+	})
+	return func(network, address string, timeout time.Duration) (net.Conn, error) {
+		conn, err := dial(network, address, timeout)
 		if err != nil {
 			return nil, err
 		}
@@ -295,12 +297,10 @@ type guardedConn struct {
 	granted func(time.Duration)
 	head    []byte // the connect response so far
 	silence time.Duration
-	// reader spares the client's two small reads for each reply.
-	reader *bufio.Reader
 }
 
 func newGuardedConn(conn net.Conn, asked time.Duration, granted func(time.Duration)) *guardedConn {
-	return &guardedConn{Conn: conn, asked: asked, granted: granted, reader: bufio.NewReaderSize(conn, readBuffer)}
+	return &guardedConn{Conn: conn, asked: asked, granted: granted}
 }
 
 // handshakeHead is what of the connect response is read here: length, protocol
@@ -319,7 +319,7 @@ func (c *guardedConn) SetReadDeadline(t time.Time) error {
 }
 
 func (c *guardedConn) Read(p []byte) (int, error) {
-	n, err := c.reader.Read(p)
+	n, err := c.Conn.Read(p)
 	if missing := handshakeHead - len(c.head); missing > 0 && n > 0 {
 		c.head = append(c.head, p[:min(n, missing)]...)
 		if len(c.head) == handshakeHead {
