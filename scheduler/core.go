@@ -117,6 +117,7 @@ type Core struct {
 	changedOwners  map[string]*cluster
 	changedKills   map[string]bool
 	removed        map[state.Key]bool
+	auditLog       auditLog
 	frameworkDirty bool
 	findingsDirty  bool
 	lookRepairs    map[string]bool
@@ -324,6 +325,12 @@ func (c *Core) load(key state.Key, raw []byte) error {
 		}
 		c.repairs[r.ID] = &r
 		return errors.Join(checkName(key, r.ID), checkRepair(key, &r))
+	case state.KindAudit:
+		r, err := auditRecord.Decode(key, raw)
+		if err != nil {
+			return err
+		}
+		return c.auditLog.load(key, r)
 	case state.KindFindings:
 		r, err := findingsRecord.Decode(key, raw)
 		if err != nil {
@@ -357,6 +364,7 @@ var (
 	applicationRecord = state.Applications
 	killRecord        = state.Kills
 	findingsRecord    = state.LedgerFindings
+	auditRecord       = state.AuditPages
 	repairRecord      = state.Repairs
 )
 

@@ -126,6 +126,7 @@ func oddRecords(tb testing.TB) []state.Write {
 		keep(repairRecord.Encode("repair-9", state.Repair{ID: "repair-9", Fingerprint: "f", Planned: state.Order{At: at}, Approved: &state.Order{At: at, User: "ann"}, Retention: time.Hour, Steps: []state.RepairStep{step}}))
 	}
 	keep(findingsRecord.Encode(findingsName, state.Findings{Findings: []state.Finding{{ID: "x", Class: "orphan", Label: "old.1", AgentID: "a1", Since: at, AwaySince: at}}}))
+	keep(auditRecord.Encode(auditName(51), state.AuditPage{First: 51, Entries: []v1.AuditEntry{{ID: 51, Time: at, User: "ann", Verb: "apply", Kind: "cluster", Target: "odd"}}}))
 	keep(frameworkRecord.Encode(frameworkName, state.Framework{ID: "F2", NextIncarnation: 1 << 40}))
 	for _, odd := range []string{`{"v":2,"kind":"slots","body":{}}`, `{"v":1,"kind":"slots","body":{"id":"a.1"}}`, `{"v":1,"kind":"slots"`} {
 		all = append(all, state.Write{Key: "slots/a.1", Value: []byte(odd)})

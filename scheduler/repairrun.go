@@ -133,6 +133,7 @@ func (c *Core) settleRepair(r *state.Repair) {
 		r.EndedAt = c.now
 		c.changedRepairs[r.ID] = true
 		c.publish("RepairDone", "", "", "%s has ended: %s", r.ID, repairSummary(r))
+		c.outcome("repair", r.ID, "")
 	}
 	if wants {
 		c.wanting[key] = true

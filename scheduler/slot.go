@@ -212,8 +212,10 @@ func (c *Core) released(s *slot) {
 	case s.Bind == nil:
 	case s.Order != nil:
 		c.publishSlot("VolumeDestroyed", s, "volume %s on %s is destroyed", s.ID, s.Bind.Hostname)
+		c.outcome("volume", s.ID, s.Owner)
 	case s.Bind.HasData:
 		c.publishSlot("VolumeLost", s, "volume %s is not on %s any more, and no order of Berth's destroyed it", s.ID, s.Bind.Hostname)
+		c.outcome("volume", s.ID, s.Owner)
 	}
 	c.remove(s)
 }

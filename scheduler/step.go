@@ -78,6 +78,7 @@ func (c *Core) Step(now time.Time, ev Event) Decision {
 			c.why("event %T is not known to this core and was ignored", ev)
 		}
 	}
+	c.auditOrder(ev)
 	return c.settle()
 }
 
@@ -90,7 +91,7 @@ func (c *Core) begin(now time.Time) {
 	clear(c.changedKills)
 	clear(c.changedRepairs)
 	clear(c.removed)
-	c.frameworkDirty, c.findingsDirty = false, false
+	c.frameworkDirty, c.findingsDirty, c.auditLog.dirty = false, false, 0
 	c.wake = time.Time{}
 }
 
@@ -128,6 +129,7 @@ func (c *Core) settle() Decision {
 	c.settleReturned()
 	c.settleDemand()
 	c.settleAgents()
+	c.auditOutcomes()
 	if err := c.encode(); err != nil {
 		// A record that does not fit can only come from a spec near the size
 		// gate, which the API refuses; going on here would act without a record.
@@ -229,6 +231,9 @@ func (c *Core) encode() error {
 			return err
 		}
 		c.out.Writes = append(c.out.Writes, w)
+	}
+	if err := c.encodeAudit(); err != nil {
+		return err
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.removed)) {
 		c.out.Writes = append(c.out.Writes, state.Write{Key: key})

@@ -163,6 +163,39 @@ func (c *Client) Agents(ctx context.Context) ([]v1.AgentView, error) {
 	return out.Agents, err
 }
 
+// AuditQuery says which entries of the audit log are asked for: what is empty does
+// not filter.
+type AuditQuery struct {
+	User, Verb, Kind, Target string
+	Since, Until             time.Time
+	Before                   int64
+	Limit                    int
+}
+
+// Audit reads the audit log, the newest entry first.
+func (c *Client) Audit(ctx context.Context, q AuditQuery) (v1.AuditList, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"user": q.User, "verb": q.Verb, "kind": q.Kind, "target": q.Target} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for name, at := range map[string]time.Time{"since": q.Since, "until": q.Until} {
+		if !at.IsZero() {
+			query.Set(name, at.UTC().Format(time.RFC3339))
+		}
+	}
+	if q.Before > 0 {
+		query.Set("before", strconv.FormatInt(q.Before, 10))
+	}
+	if q.Limit > 0 {
+		query.Set("limit", strconv.Itoa(q.Limit))
+	}
+	var out v1.AuditList
+	err := c.call(ctx, http.MethodGet, "/v1/audit", query, nil, "", &out)
+	return out, err
+}
+
 // VolumeQuery says what of the ledger is asked for; the zero value is all of it.
 type VolumeQuery struct {
 	Classes []string

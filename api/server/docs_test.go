@@ -245,6 +245,9 @@ func TestStatesAreExplained(t *testing.T) {
 	for _, word := range slices.Concat(v1.RepairStates, v1.RepairStepStates, v1.RepairActions) {
 		assert.Contains(t, string(reference), "`"+word+"`")
 	}
+	for _, word := range slices.Concat(v1.AuditVerbs, v1.AuditKinds) {
+		assert.Contains(t, string(reference), "`"+word+"`")
+	}
 	for _, phase := range v1.ClusterPhases {
 		assert.Contains(t, string(reference), "`"+phase+"`:")
 	}

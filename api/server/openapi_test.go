@@ -152,6 +152,11 @@ func TestAnswersFollowTheDocument(t *testing.T) {
 		ok(404, "GET", "/v1/clusters/none/"+what, "")
 	}
 	ok(200, "GET", "/v1/survives", "")
+	ok(200, "GET", "/v1/audit", "")
+	ok(200, "GET", "/v1/audit?target=shop&since=2024-01-01T00:00:00Z&limit=1", "")
+	for _, wrong := range []string{"verb=burn", "kind=house", "since=yesterday", "before=0", "limit=501", "limit=x"} {
+		ok(400, "GET", "/v1/audit?"+wrong, "")
+	}
 	ok(409, "POST", "/v1/clusters/logs/plan/pause", "")
 	ok(200, "POST", "/v1/clusters/logs/restart?dryRun=true", "")
 	ok(202, "POST", "/v1/clusters/logs/restart?nodes=logs-es-0,logs-es-1&message=why", "")

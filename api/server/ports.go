@@ -71,6 +71,19 @@ type VolumeQuery struct {
 	Fresh bool
 }
 
+// AuditQuery says which entries of the audit log are asked for: what is empty does
+// not filter.
+type AuditQuery struct {
+	User, Verb, Kind string
+	// Target is the name of what an entry is about, or of what that belongs to.
+	Target       string
+	Since, Until time.Time
+	// Before: only entries older than this id.
+	Before int64
+	// Limit is 1 to v1.MaxAuditListed.
+	Limit int
+}
+
 // RepairOptions accompany the plan of a repair.
 type RepairOptions struct {
 	// Findings that the caller named; none: orphans and what is missing.
@@ -169,6 +182,7 @@ type Queries interface {
 	Endpoints(ctx context.Context, name string) (v1.Endpoints, error)
 	Agents(ctx context.Context) ([]v1.AgentView, error)
 	Volumes(ctx context.Context, q VolumeQuery) (v1.VolumeList, error)
+	Audit(ctx context.Context, q AuditQuery) (v1.AuditList, error)
 	Repairs(ctx context.Context) (v1.RepairList, error)
 	Repair(ctx context.Context, id string) (v1.RepairView, error)
 	UnknownTasks(ctx context.Context) (v1.UnknownTaskList, error)

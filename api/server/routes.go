@@ -66,6 +66,7 @@ func (s *Server) routes() []route {
 		{method: "GET", path: "/v1/survives", access: accessRead, handle: s.getCertificate},
 		{method: "GET", path: cluster + "/endpoints", access: accessRead, handle: s.getEndpoints},
 		{method: "GET", path: routeEvents, access: accessRead, stream: true, query: []string{"after", "cluster", "follow"}, handle: s.streamEvents},
+		{method: "GET", path: "/v1/audit", access: accessRead, query: []string{"user", "verb", "kind", "target", "since", "until", "before", "limit"}, handle: s.listAudit},
 		{method: "GET", path: "/v1/agents", access: accessRead, handle: s.listAgents},
 		{method: "GET", path: "/v1/volumes", access: accessRead, query: []string{"class", "cluster", "fresh"}, handle: s.listVolumes},
 		{method: "DELETE", path: "/v1/volumes/{id}", access: accessOperator, query: []string{"confirm", "message"}, handle: s.destroyVolume},

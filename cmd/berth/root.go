@@ -121,6 +121,7 @@ Exit codes:
 		newClusterCommand(e),
 		newSparkCommand(e),
 		newEventsCommand(e),
+		newAuditCommand(e),
 		newAgentsCommand(e),
 		newVolumesCommand(e),
 		newTasksCommand(e),

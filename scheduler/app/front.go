@@ -187,6 +187,13 @@ func (f front) Agents(ctx context.Context) ([]v1.AgentView, error) {
 // witnessTimeout is how long a request waits for the master to show its agents.
 const witnessTimeout = 20 * time.Second
 
+func (f front) Audit(ctx context.Context, q server.AuditQuery) (v1.AuditList, error) {
+	filter := scheduler.AuditFilter{
+		User: q.User, Verb: q.Verb, Kind: q.Kind, Target: q.Target, Since: q.Since, Until: q.Until, Before: q.Before, Most: q.Limit,
+	}
+	return read(ctx, f, always(func(c *scheduler.Core) v1.AuditList { return c.Audit(filter) }))
+}
+
 func (f front) Volumes(ctx context.Context, q server.VolumeQuery) (v1.VolumeList, error) {
 	if q.Fresh {
 		if err := f.askMaster(ctx); err != nil {

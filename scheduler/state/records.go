@@ -305,6 +305,7 @@ const (
 	KindKill        = "kills"
 	KindFindings    = "ledger"
 	KindRepair      = "repairs"
+	KindAudit       = "audit"
 )
 
 // The schemas of the records.
@@ -314,6 +315,7 @@ var (
 	Repairs        = Kind[Repair]{Name: KindRepair, Version: 1}
 	LedgerFindings = Kind[Findings]{Name: KindFindings, Version: 1}
 	Kills          = Kind[Kill]{Name: KindKill, Version: 1}
+	AuditPages     = Kind[AuditPage]{Name: KindAudit, Version: 1}
 	Applications   = Kind[Application]{Name: KindApplication, Version: 1}
 	// Slots: version 2 has ephemeral needs and Executor, version 3 WantReplaced,
 	// Replaces and Replacement, which older slots lack.

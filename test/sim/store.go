@@ -178,6 +178,9 @@ func (s *store) decode(wr state.Write) error {
 	case state.KindFindings:
 		_, err := findings.Decode(wr.Key, wr.Value)
 		return err
+	case state.KindAudit:
+		_, err := state.AuditPages.Decode(wr.Key, wr.Value)
+		return err
 	case state.KindKill:
 		r, err := kills.Decode(wr.Key, wr.Value)
 		if err != nil {

@@ -104,6 +104,30 @@ func (f *Fake) Survives(ctx context.Context, name string) (v1.Certificate, error
 	}}, nil
 }
 
+// Audit implements server.Queries.
+func (f *Fake) Audit(_ context.Context, q server.AuditQuery) (v1.AuditList, error) {
+	all := []v1.AuditEntry{
+		{ID: 12, Time: Epoch, Verb: v1.AuditOutcome, Kind: "cluster", Target: "logs", Event: "PlanComplete", Outcome: "generation 2 is reached: 5 nodes, green"},
+		{
+			ID: 11, Time: Epoch.Add(-time.Minute), User: "ann", Verb: "apply", Kind: "cluster", Target: "logs", Generation: 2, Message: "ticket 4711",
+			Changes: []v1.Change{{Field: "nodeSets[es].count", NodeSet: "es", Leaf: "count", From: "3", To: "5"}}, ChangesTotal: 1,
+		},
+		{ID: 10, Time: Epoch.Add(-time.Hour), User: "bob", Verb: "replace", Kind: "node", Target: "shop-es-1", Owner: "shop", Detail: "successor shop-es-1-r7", Message: "the machine burnt"},
+	}
+	list := v1.AuditList{Entries: []v1.AuditEntry{}, Oldest: 1}
+	for _, e := range all {
+		if (q.User == "" || q.User == e.User) && (q.Verb == "" || q.Verb == e.Verb) && (q.Kind == "" || q.Kind == e.Kind) &&
+			(q.Target == "" || q.Target == e.Target || q.Target == e.Owner) && (q.Before == 0 || e.ID < q.Before) &&
+			!e.Time.Before(q.Since) && (q.Until.IsZero() || e.Time.Before(q.Until)) {
+			list.Entries = append(list.Entries, e)
+		}
+	}
+	if len(list.Entries) > q.Limit {
+		list.Entries, list.More = list.Entries[:q.Limit], true
+	}
+	return list, nil
+}
+
 // Endpoints implements server.Queries.
 func (f *Fake) Endpoints(ctx context.Context, name string) (v1.Endpoints, error) {
 	if err := f.known(ctx, "Endpoints", name); err != nil {

@@ -12,6 +12,7 @@ import (
 	mesos "github.com/mesos/mesos-go/api/v1/lib"
 	"github.com/stretchr/testify/require"
 
+	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/scheduler"
 	"github.com/berthdata/berth/scheduler/state"
 )
@@ -204,6 +205,10 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 		}
 	case "volumes":
 		w.viewVolumes(line)
+	case "audit":
+		for _, e := range w.core.Audit(scheduler.AuditFilter{}).Entries {
+			line("%s", auditText(e))
+		}
 	case "repair":
 		v, problem := w.core.Repair(name)
 		if problem != nil {
@@ -238,9 +243,47 @@ func (w *world) view(d *datadriven.TestData, out *strings.Builder) {
 	}
 }
 
-// records prints everything that is durable.
+// records prints everything that is durable but the audit log.
 func (w *world) records(out *strings.Builder) {
 	for _, key := range slices.Sorted(maps.Keys(w.durable)) {
+		if key.Kind() == state.KindAudit {
+			continue
+		}
 		fmt.Fprintln(out, w.writeText(state.Write{Key: key, Value: w.durable[key]}))
 	}
+}
+
+func auditText(e v1.AuditEntry) string {
+	text := fmt.Sprintf("%d %s %s %s", e.ID, e.Verb, e.Kind, e.Target)
+	say := func(what, value string) {
+		if value != "" {
+			text += ", " + what + " " + value
+		}
+	}
+	say("of", e.Owner)
+	say("by", e.User)
+	if e.Generation > 0 {
+		text += fmt.Sprintf(", generation %d", e.Generation)
+	}
+	for _, change := range e.Changes {
+		say("changes", change.String())
+	}
+	say("detail", e.Detail)
+	say("because", e.Message)
+	say("event", e.Event)
+	if e.Outcome != "" {
+		text += ": " + e.Outcome
+	}
+	return text
+}
+
+// count counts records without the audit log.
+func count(records map[state.Key][]byte) int {
+	n := 0
+	for key := range records {
+		if key.Kind() != state.KindAudit {
+			n++
+		}
+	}
+	return n
 }

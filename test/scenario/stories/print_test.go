@@ -22,6 +22,9 @@ import (
 func (w *world) print(out *strings.Builder, d scheduler.Decision, questions bool) {
 	line := func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
 	for _, wr := range d.Writes {
+		if wr.Key.Kind() == state.KindAudit {
+			continue // comes with every order: see the command audit
+		}
 		line("write %s", w.writeText(wr))
 	}
 	for _, c := range d.Calls {

@@ -140,7 +140,7 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.last = nil
 		w.now = w.now.Add(time.Second) // an election takes its time
 		w.start()
-		return fmt.Sprintf("started with %d records\n", len(w.durable))
+		return fmt.Sprintf("started with %d records\n", count(w.durable))
 	case "lose-state": // all records are lost; what the agents hold is not
 		w.let(true)
 		clear(w.durable)
@@ -190,7 +190,7 @@ func (w *world) run(d *datadriven.TestData) string {
 	case "backup": // remembers the records
 		w.let(true)
 		w.kept = maps.Clone(w.durable)
-		return fmt.Sprintf("kept %d records\n", len(w.kept))
+		return fmt.Sprintf("kept %d records\n", count(w.kept))
 	case "restore-backup": // everything since is forgotten
 		return w.restoreBackup()
 	case "view":
@@ -218,7 +218,7 @@ func (w *world) restoreBackup() string {
 	w.durable = r.Records
 	w.now = w.now.Add(time.Second)
 	w.start()
-	return fmt.Sprintf("started with %d records, orders taken back: %v, %v\n", len(w.durable), r.TakenBack, r.KillsTakenBack)
+	return fmt.Sprintf("started with %d records, orders taken back: %v, %v\n", count(w.durable), r.TakenBack, r.KillsTakenBack)
 }
 
 // names are the arguments without a value.
