@@ -31,7 +31,8 @@ func TestMain(m *testing.M) {
 const secret = "t0ken-0f-the-app"
 
 // fixture is a process on a stand-in for Spark and Java: shell scripts that
-// write down how they were started and do what their behaviour says.
+// write down how they were started and do what their behaviour says, which calls
+// ready when it may be acted on.
 type fixture struct {
 	t             *testing.T
 	home, jvms    string
@@ -46,7 +47,7 @@ env | sort > "$SEEN/env"
 for a in "$@"; do printf '%s\n' "$a"; done > "$SEEN/args"
 [ -n "$BERTH_SPARK_TOKEN_FILE" ] && stat -Lc '%a %u' "$BERTH_SPARK_TOKEN_FILE" > "$SEEN/mode" && cat "$BERTH_SPARK_TOKEN_FILE" > "$SEEN/token"
 while [ $# -gt 0 ]; do [ "$1" = --properties-file ] && cat "$2" > "$SEEN/properties"; shift; done
-echo started > "$SEEN/done"
+ready() { echo started > "$SEEN/done"; }
 `
 
 func newFixture(t *testing.T, behaviour string) *fixture {
@@ -102,7 +103,7 @@ func (f *fixture) read(name string) string {
 	return string(data)
 }
 
-// run runs it to its end; once it has written down how it was started, act.
+// run runs it to its end; once it is ready, act.
 func (f *fixture) run(act func(p *Process, kill func())) (statuses []workload.Status, exit workload.Exit) {
 	f.t.Helper()
 	p := newProcess(f.launch, workload.Env{Sandbox: f.sandbox, Log: zaptest.NewLogger(f.t)}, filepath.Join(f.jvms, "*"))
@@ -213,10 +214,10 @@ func TestEnds(t *testing.T) {
 	}{
 		{name: "a failure", behaviour: "echo 'Exception in thread \"main\" java.lang.ClassNotFoundException: ads.Clicks' >&2; exit 101", code: 101, says: "a class is missing"},
 		{name: "a crash", behaviour: "kill -9 $$", code: -1, signal: "SIGKILL", says: "memory limit"},
-		{name: "stopped", behaviour: "trap 'exit 143' TERM; while :; do sleep 0.05; done", act: func(p *Process, _ func()) { p.Stop(10 * time.Second) }, code: 143, says: "exited with code 143"},
-		{name: "stopped, and it has done its work", behaviour: "trap 'exit 0' TERM; while :; do sleep 0.05; done", act: func(p *Process, _ func()) { p.Stop(10 * time.Second) }, finished: true, says: "exited with code 0"},
-		{name: "stubborn", behaviour: "trap '' TERM; while :; do sleep 0.05; done", act: func(p *Process, _ func()) { p.Stop(20 * time.Millisecond) }, code: -1, signal: "SIGKILL", says: "grace period"},
-		{name: "abandoned", behaviour: "exec sleep 600", act: func(_ *Process, kill func()) { kill() }, code: -1, signal: "SIGKILL", says: "SIGKILL"},
+		{name: "stopped", behaviour: "trap 'exit 143' TERM; ready; while :; do sleep 0.05; done", act: func(p *Process, _ func()) { p.Stop(10 * time.Second) }, code: 143, says: "exited with code 143"},
+		{name: "stopped, and it has done its work", behaviour: "trap 'exit 0' TERM; ready; while :; do sleep 0.05; done", act: func(p *Process, _ func()) { p.Stop(10 * time.Second) }, finished: true, says: "exited with code 0"},
+		{name: "stubborn", behaviour: "trap '' TERM; ready; while :; do sleep 0.05; done", act: func(p *Process, _ func()) { p.Stop(20 * time.Millisecond) }, code: -1, signal: "SIGKILL", says: "grace period"},
+		{name: "abandoned", behaviour: "ready; exec sleep 600", act: func(_ *Process, kill func()) { kill() }, code: -1, signal: "SIGKILL", says: "SIGKILL"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, exit := newFixture(t, tc.behaviour).run(tc.act)
@@ -256,7 +257,7 @@ func TestWhatCannotStart(t *testing.T) {
 // The volume is the application's alone, at one path for every attempt, and a
 // second driver does not get it while one lives.
 func TestCheckpointVolume(t *testing.T) {
-	f := newFixture(t, "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+	f := newFixture(t, "trap 'exit 0' TERM; ready; while :; do sleep 0.05; done")
 	volume := openTempDir(t)
 	f.launch.Spark.Driver.CheckpointPath = "checkpoint"
 	require.NoError(t, os.Symlink(volume, filepath.Join(f.sandbox, "checkpoint")))
