@@ -253,6 +253,11 @@ func (c *Core) recogniseBound(s *slot, h *volumes.Holding, offered bool) {
 	}
 	if h.Volume == nil && h.Disk >= s.Need.Disk && b.Volume == state.KnownUnsure {
 		b.Volume = state.KnownNo
+		if b.Reserved == state.KnownNo {
+			// Nothing but the volume was reserved when that was noted; with it gone,
+			// its bare disk still is.
+			b.Reserved = state.KnownUnsure
+		}
 		c.touch(s)
 	}
 }
