@@ -55,6 +55,10 @@ const (
 	// observeReturned is the pace of full questions while a replaced node that is back
 	// waits to be stopped.
 	observeReturned = 2 * time.Second
+	// While a rolling restart waits for its gates the pace goes from observeForming to
+	// observeWaiting: it is the time waited so far by observeWaited.
+	observeWaiting = 5 * time.Second
+	observeWaited  = 8
 	// replaceTrusted is how old a full observation, by its question, may be for an
 	// order to replace a node to rest on it: one of the routine pace still serves.
 	replaceTrusted = 45 * time.Second

@@ -97,7 +97,7 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 	}
 	pace := observeStable
 	if cl.Restart != nil {
-		pace = observeForming
+		pace = cl.restartPace(c.now)
 	} else if n := cl.census(); c.now.Before(cl.UpdatedAt.Add(formingFor)) && !cl.green(n.wanted) || n.healthy < n.wanted {
 		pace = observeForming
 	} else if cl.hasReturned() {

@@ -239,8 +239,17 @@ func (c *Core) quorumAtRisk(cl *cluster, s *slot) *v1.Problem {
 	}
 	wanted := cl.wanted()
 	for _, o := range cl.list() {
-		if next := wanted[o.place()]; o.Want == state.WantReplaced && masters[o.Set] && (next == nil || !next.healthy()) {
+		if !masters[o.Set] || o == s {
+			continue
+		}
+		next := wanted[o.place()]
+		if o.Want == state.WantReplaced && (next == nil || !next.healthy()) {
 			return risk("master-eligible node %s is being replaced already: one at a time, so wait until its successor is healthy", o.Name)
+		}
+		// One that has surely ended is retired as soon as its successor is launched,
+		// which has no vote before it has joined.
+		if o.Want == state.WantRun && o.Replaces != "" && (o.Bind == nil || !o.Bind.HasData) {
+			return risk("master-eligible node %s is being replaced already: one at a time, so wait until %s, its successor, is healthy", c.nameOf(o.Replaces), o.Name)
 		}
 	}
 	return nil

@@ -134,6 +134,23 @@ func TestMayReplace(t *testing.T) {
 			l.heal(l.replaced("logs-master-1"))
 			l.observed()
 		}, "logs-master-2", nil, "", ""},
+		"a second master, one is launched": {func(l *lossy) {
+			l.lose("logs-master-2")
+			l.retired("logs-master-1")
+			l.observed()
+		}, "logs-master-2", nil, v1.CodeQuorumAtRisk, "until logs-master-1-r8, its successor, is healthy"},
+		"a second master, one has joined and is down": {func(l *lossy) {
+			l.lose("logs-master-2")
+			next := l.retired("logs-master-1")
+			l.heal(next)
+			next.Task.State = state.TaskEnded
+			l.observed()
+		}, "logs-master-2", nil, "", ""},
+		"a successor that was lost before it joined": {func(l *lossy) {
+			l.retired("logs-master-1")
+			l.lose("logs-master-1-r8")
+			l.observed()
+		}, "logs-master-1-r8", nil, "", ""},
 		"a data node beside a master": {func(l *lossy) { l.lose("logs-master-1"); l.replaced("logs-master-1"); l.observed() }, "", nil, "", ""},
 
 		"its volume has the only copy":     {func(l *lossy) { l.observed(risk("x", nil, ids("data-1"), false)) }, "", nil, v1.CodeDataAtRisk, "x, shard 0: only on logs-data-1"},
@@ -214,8 +231,20 @@ func (l *lossy) replaced(name string) *slot {
 	return next
 }
 
+// retired is replaced for a node that has surely ended, with its successor launched.
+func (l *lossy) retired(name string) *slot {
+	l.end(name)
+	next := l.replaced(name)
+	l.node(name).Want = state.WantRetain
+	next.Bind = l.c.binding(&agent{id: "a9", hostname: "h9"})
+	next.Life, next.confirmed = 1, true
+	next.Task = &state.Task{ID: next.taskID(1), Life: 1, AgentID: "a9", State: state.TaskStaging, LaunchedAt: benchEpoch, Since: benchEpoch}
+	return next
+}
+
 func (l *lossy) heal(s *slot) {
 	s.Bind = l.c.binding(&agent{id: "a9", hostname: "h9"})
+	s.Bind.HasData = true
 	s.Life, s.Task = 1, &state.Task{ID: s.taskID(1), AgentID: "a9", State: state.TaskRunning, Healthy: true, HealthySince: benchEpoch.Add(-time.Minute)}
 }
 

@@ -324,6 +324,15 @@ func (c *Core) restartQuestion(cl *cluster, req *observe.Request) {
 	}
 }
 
+// restartPace is how long after an answer Elasticsearch is asked again. What holds the
+// next node is asked for in full, and may hold it for hours.
+func (cl *cluster) restartPace(now time.Time) time.Duration {
+	if cl.Restart.Step != "" {
+		return observeForming
+	}
+	return min(max(now.Sub(cl.Restart.Since)/observeWaited, observeForming), observeWaiting)
+}
+
 // allocationAnswered takes the answer to a change of allocation.
 func (c *Core) allocationAnswered(cl *cluster, failure string) {
 	r := cl.Restart
@@ -357,7 +366,7 @@ func (c *Core) secondFailure(cl *cluster, s *slot) bool {
 		return false
 	}
 	for _, o := range cl.list() {
-		if o != s && o.Want == state.WantRun && o.Bind != nil && !o.healthy() {
+		if c.openReplacement(cl, o) || o != s && o.Want == state.WantRun && o.Bind != nil && !o.healthy() {
 			return true
 		}
 	}

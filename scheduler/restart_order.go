@@ -144,6 +144,7 @@ func (c *Core) controlPlan(e PlanControlled) (*v1.Accepted, *v1.Problem) {
 		said = "paused: the node under way is finished, no other is begun"
 	case PlanResume:
 		r.Paused, r.Halted = false, ""
+		cl.nextAsk = c.now // what was said while it was paused is old
 		if s := cl.slots[r.Slot]; s != nil && s.Failures > 0 {
 			// Counted anew, and tried at once: whoever resumes has done something.
 			s.Failures, s.NotBefore = 0, time.Time{}
