@@ -68,7 +68,12 @@ func (w elasticsearch) request(s *slot) (placement.Request, error) {
 	if err != nil {
 		return placement.Request{}, err
 	}
-	req := placement.Request{Slot: s.Name, Identity: s.Identity, Need: s.Need, Groups: w.groups(s)}
+	return w.requestIn(cl, set, s)
+}
+
+// requestIn is the request of a slot in a cluster as it is, or as it would be.
+func (w elasticsearch) requestIn(cl *cluster, set v1.NodeSet, s *slot) (placement.Request, error) {
+	req := placement.Request{Slot: s.Name, Identity: s.Identity, Need: s.Need, Groups: groupsIn(cl, set)}
 	req.Limits = append(req.Limits, placement.Limit{Name: "host rule", Group: groupCluster(cl), Max: cl.hostLimit()})
 	if plan.MasterEligible(set) {
 		masters := len(plan.Masters(cl.Spec))
@@ -111,7 +116,12 @@ func (w elasticsearch) groups(s *slot) []string {
 	if err != nil {
 		return nil
 	}
-	groups := []string{groupCluster(cl), groupSet(cl, s.Set)}
+	return groupsIn(cl, set)
+}
+
+// groupsIn are what a node of a set counts in.
+func groupsIn(cl *cluster, set v1.NodeSet) []string {
+	groups := []string{groupCluster(cl), groupSet(cl, set.Name)}
 	if plan.MasterEligible(set) {
 		groups = append(groups, groupMasters(cl))
 	}

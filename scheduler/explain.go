@@ -58,6 +58,13 @@ func (c *Core) explainSlot(space *placement.Space, s *slot) v1.NodeExplanation {
 // wholeSpace holds every known agent with what is free on it for a role, and what
 // a cluster or application has placed.
 func (c *Core) wholeSpace(o owner, role string) *placement.Space {
+	space := c.agentSpace(role)
+	c.occupyBy(space, o)
+	return space
+}
+
+// agentSpace holds every known agent with what is free on it for a role.
+func (c *Core) agentSpace(role string) *placement.Space {
 	space := placement.NewSpace()
 	for _, id := range slices.Sorted(maps.Keys(c.agents)) {
 		a := c.agents[id]
@@ -76,7 +83,6 @@ func (c *Core) wholeSpace(o owner, role string) *placement.Space {
 		}
 		space.AddNode(n)
 	}
-	c.occupyBy(space, o)
 	return space
 }
 

@@ -31,7 +31,9 @@ func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
 	}
 	if old == nil {
 		if e.DryRun {
-			return &v1.Accepted{Name: spec.Name, Changed: true, DryRun: true, Message: fmt.Sprintf("would create %d nodes", spec.Spec.TotalNodes())}, nil
+			out := &v1.Accepted{Name: spec.Name, Changed: true, DryRun: true, Message: fmt.Sprintf("would create %d nodes", spec.Spec.TotalNodes())}
+			out.Placements, out.Reserves = c.preview(spec, nil)
+			return out, nil
 		}
 		return c.create(spec, e), nil
 	}
@@ -45,10 +47,12 @@ func (c *Core) putSpec(e SpecPut) (*v1.Accepted, *v1.Problem) {
 	}
 	if e.DryRun {
 		changes := v1.Diff(old.Spec.Spec, spec.Spec)
-		return &v1.Accepted{
+		out := &v1.Accepted{
 			Name: spec.Name, Generation: old.Generation, Changed: true, DryRun: true,
 			Changes: changes, Message: describeChanges(changes),
-		}, nil
+		}
+		out.Placements, out.Reserves = c.preview(spec, old)
+		return out, nil
 	}
 	return c.update(old, spec, e), nil
 }

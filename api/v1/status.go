@@ -286,6 +286,19 @@ type Accepted struct {
 	DryRun bool `json:"dryRun,omitempty"`
 	// Changes are the fields that differ from the spec before.
 	Changes []Change `json:"changes,omitempty"`
+	// Placements, of a dry run, are where nodes without a place would go if it were
+	// done now, and Reserves what they would reserve in all.
+	Placements []Placement   `json:"placements,omitempty"`
+	Reserves   *ResourceView `json:"reserves,omitempty"`
+}
+
+// Placement is where a node would go: an agent, or why there is none for it.
+type Placement struct {
+	Node     string `json:"node"`
+	NodeSet  string `json:"nodeSet"`
+	AgentID  string `json:"agentId,omitempty"`
+	Hostname string `json:"hostname,omitempty"`
+	Problem  string `json:"problem,omitempty"`
 }
 
 // Event is one entry of the event stream; ID rises strictly.

@@ -22,7 +22,7 @@ func newClusterCommand(e *environment) *cobra.Command {
 		Aliases: []string{"clusters"},
 		Short:   "Apply, watch and delete clusters",
 	},
-		newApplyCommand(e), newListCommand(e), newGetCommand(e), newDeleteCommand(e),
+		newApplyCommand(e), newDiffCommand(e), newListCommand(e), newGetCommand(e), newDeleteCommand(e),
 		newRestartCommand(e), newReplaceCommand(e), newPauseCommand(e), newResumeCommand(e), newCancelCommand(e), newOverrideCommand(e),
 		newNodesCommand(e), newPlanCommand(e), newExplainCommand(e), newSurvivesCommand(e), newEndpointsCommand(e))
 }
@@ -106,6 +106,25 @@ it; with --wait the command shows that work and ends when the cluster is green
 		},
 	}
 	o.add(cmd, "cluster", "the cluster is green")
+	return cmd
+}
+
+func newDiffCommand(e *environment) *cobra.Command {
+	o := applyFlags{dryRun: true}
+	cmd := &cobra.Command{
+		Use:   "diff -f FILE",
+		Short: "Say what a spec would change, and where new nodes would go",
+		Long: `Compares a spec with the one that is wanted now and changes nothing: the fields that
+differ, the hosts that nodes without a place would get as things are now, and what
+they would reserve there. It is what "apply --dry-run" says.`,
+		Example: `  berth cluster diff -f logs.yaml
+  berth cluster diff -f logs.yaml -o json | jq .changes`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.apply(e, cmd, "cluster", (*client.Client).PutCluster, nil)
+		},
+	}
+	cmd.Flags().StringVarP(&o.file, "file", "f", "", "the spec's file, - for the standard input")
 	return cmd
 }
 

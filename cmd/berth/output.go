@@ -158,6 +158,22 @@ func (e *environment) accepted(what string, a v1.Accepted) error {
 		if a.Message != "" {
 			fmt.Fprintf(w, "  %s\n", clean(a.Message))
 		}
-		return nil
+		return showPlacements(w, a)
 	})
+}
+
+// showPlacements says where a dry run's nodes would go.
+func showPlacements(w io.Writer, a v1.Accepted) error {
+	if len(a.Placements) == 0 {
+		return nil
+	}
+	if r := a.Reserves; r != nil {
+		fmt.Fprintf(w, "\nNodes without a place, as things are now; they would reserve %g cpus, %g MiB of memory, %g MiB of disk, %d ports:\n",
+			r.CPUs, r.MemoryMiB, r.DiskMiB, r.Ports)
+	}
+	var rows [][]string
+	for _, p := range a.Placements {
+		rows = append(rows, []string{p.Node, p.NodeSet, p.Hostname, oneLine(p.Problem)})
+	}
+	return indented(w, "  ", "NODE SET HOST PROBLEM", rows)
 }

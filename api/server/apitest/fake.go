@@ -103,6 +103,13 @@ func (f *Fake) PutCluster(ctx context.Context, c v1.Cluster, o server.PutOptions
 		a.Changes = v1.Diff(old.Spec, c.Spec)
 	}
 	a.Changed = old == nil || len(a.Changes) > 0
+	if o.DryRun && a.Changed {
+		a.Placements = []v1.Placement{
+			{Node: c.Name + "-es-3", NodeSet: "es", AgentID: "S1", Hostname: "host-1"},
+			{Node: c.Name + "-es-4", NodeSet: "es", Problem: "3 agents were judged, none fits"},
+		}
+		a.Reserves = &v1.ResourceView{CPUs: 2, MemoryMiB: 2048, DiskMiB: 2048, Ports: 4}
+	}
 	if !a.Changed || o.DryRun {
 		return a, nil
 	}
