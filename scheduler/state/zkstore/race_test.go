@@ -208,8 +208,11 @@ func TestZnodesChangedByHand(t *testing.T) {
 	assert.Equal(t, map[state.Key][]byte{"slots/a": []byte("2")}, values)
 }
 
+// TestLeaseOutlastsLossesInTheEnsemble has the session of the default: a server that
+// hangs is given up after half of it, and what is left of the lease's term, a sixth of
+// the session, must be enough to go on with another one.
 func TestLeaseOutlastsLossesInTheEnsemble(t *testing.T) {
-	ensemble := zookeeper.RunEnsemble(t, zookeeper.Options{Tick: tick})
+	ensemble := zookeeper.RunEnsemble(t, zookeeper.Options{Tick: defaultSessionTimeout / 20})
 	var followers []*zookeeper.Server
 	var addrs []string
 	for _, s := range ensemble.Servers {
@@ -219,7 +222,7 @@ func TestLeaseOutlastsLossesInTheEnsemble(t *testing.T) {
 		}
 	}
 	require.Len(t, followers, 2)
-	lease := win(t, newElectorAt(t, Options{Servers: strings.Join(addrs, ","), Log: zaptest.NewLogger(t)}))
+	lease := win(t, newElectorAt(t, Options{Servers: strings.Join(addrs, ","), SessionTimeout: defaultSessionTimeout, Log: zaptest.NewLogger(t)}))
 	write := func(n int) {
 		t.Helper()
 		again := time.NewTicker(50 * time.Millisecond)
@@ -251,6 +254,7 @@ func TestLeaseOutlastsLossesInTheEnsemble(t *testing.T) {
 	write(1)
 	assert.NotEqual(t, frozen, connected(), "the client moved to the other server")
 	require.NoError(t, frozen.Resume())
+	awaitFollowing(t, frozen) // the ensemble bears one loss at a time
 
 	killed := connected()
 	require.NoError(t, killed.Kill())
@@ -260,6 +264,25 @@ func TestLeaseOutlastsLossesInTheEnsemble(t *testing.T) {
 	values, err := lease.Store().Load(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, map[state.Key][]byte{"slots/a": []byte("2")}, values)
+}
+
+// awaitFollowing returns when a server is of the quorum (again): it answers a sync,
+// which goes through the leader.
+func awaitFollowing(t *testing.T, server *zookeeper.Server) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), statetest.Patience)
+	defer cancel()
+	s := raw(t, server.Addr)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := s.sync(ctx, "/")
+		if err == nil {
+			return
+		}
+		require.NoError(t, ctx.Err(), "the server did not come back to its ensemble: %v", err)
+		<-again.C
+	}
 }
 
 func TestStateSurvivesTheServersCrash(t *testing.T) {
