@@ -104,9 +104,13 @@ func (l *Lease) keep(lastProof time.Time) {
 // goes through the quorum; a read would not do, because a server that was cut off
 // from the quorum keeps answering reads for seconds.
 func (l *Lease) prove(ctx context.Context) error {
-	results, err := l.s.multi(ctx, []any{
-		&zk.CheckVersionRequest{Path: l.store.layout.epoch(), Version: l.store.fence},
-		&zk.CheckVersionRequest{Path: l.candidate, Version: -1},
+	var results []zk.MultiResponse
+	err := l.s.elsewhereAfter(ctx, proofPatience(l.s.timeout()), func(ctx context.Context) (err error) {
+		results, err = l.s.multi(ctx, []any{
+			&zk.CheckVersionRequest{Path: l.store.layout.epoch(), Version: l.store.fence},
+			&zk.CheckVersionRequest{Path: l.candidate, Version: -1},
+		})
+		return err
 	})
 	for i, path := range []string{l.store.layout.epoch(), l.candidate} {
 		if failed := firstFailure(results); failed == i && !unavailable(err) {
@@ -128,6 +132,12 @@ func leaseTerm(sessionTimeout time.Duration) time.Duration { return sessionTimeo
 
 // proofEvery leaves room for three failed attempts within a term.
 func proofEvery(sessionTimeout time.Duration) time.Duration { return sessionTimeout / 6 }
+
+// proofPatience is after how long a server that leaves a proof unanswered is given up
+// for another one. A proof is asked for within a sixth of the session after the last
+// that succeeded, so that a sixth remains of the term. Silence alone would be noticed
+// too late: other answers may have come since that proof.
+func proofPatience(sessionTimeout time.Duration) time.Duration { return sessionTimeout / 3 }
 
 // keeper runs a lease against a deadline: term after the start of the last proof
 // that succeeded. Losing the connection alone ends nothing (Mesos rule 58).

@@ -161,5 +161,6 @@ func TestTermsLeaveRoom(t *testing.T) {
 	for _, session := range []time.Duration{minSessionTimeout, 4 * time.Second, defaultSessionTimeout} {
 		assert.LessOrEqual(t, leaseTerm(session), session*2/3)
 		assert.GreaterOrEqual(t, leaseTerm(session), 4*proofEvery(session), "four attempts within a term")
+		assert.GreaterOrEqual(t, leaseTerm(session)-proofEvery(session)-proofPatience(session), session/7, "for another server, once a hung one is given up")
 	}
 }

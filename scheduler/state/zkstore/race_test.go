@@ -208,9 +208,8 @@ func TestZnodesChangedByHand(t *testing.T) {
 	assert.Equal(t, map[state.Key][]byte{"slots/a": []byte("2")}, values)
 }
 
-// TestLeaseOutlastsLossesInTheEnsemble has the session of the default: a server that
-// hangs is given up after half of it, and what is left of the lease's term, a sixth of
-// the session, must be enough to go on with another one.
+// TestLeaseOutlastsLossesInTheEnsemble has the session of the default: once a server
+// that hangs is given up, a sixth of it is left to go on with another one.
 func TestLeaseOutlastsLossesInTheEnsemble(t *testing.T) {
 	ensemble := zookeeper.RunEnsemble(t, zookeeper.Options{Tick: defaultSessionTimeout / 20})
 	var followers []*zookeeper.Server

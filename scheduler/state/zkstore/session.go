@@ -144,13 +144,39 @@ func (s *session) close() {
 	s.conn.Close()
 	// A server that hangs would keep the client for longer.
 	s.stopDialing()
-	s.transportLock.Lock()
-	if s.transport != nil {
-		_ = s.transport.Close()
-	}
-	s.transportLock.Unlock()
+	s.cut(s.current())
 	for range s.ended {
 	}
+}
+
+// current is the latest connection, nil before the first.
+func (s *session) current() net.Conn {
+	s.transportLock.Lock()
+	defer s.transportLock.Unlock()
+	return s.transport
+}
+
+// cut ends a connection if it is still the latest, not the session: the client makes
+// another one.
+func (s *session) cut(conn net.Conn) {
+	s.transportLock.Lock()
+	defer s.transportLock.Unlock()
+	if conn != nil && conn == s.transport {
+		_ = conn.Close()
+	}
+}
+
+// elsewhereAfter carries out a request, and has the client go to another server when
+// the one that it was connected to has not answered for the time given.
+func (s *session) elsewhereAfter(ctx context.Context, patience time.Duration, request func(context.Context) error) error {
+	asked := s.current()
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := request(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		s.cut(asked)
+	}
+	return err
 }
 
 // dialer connects for the client.
@@ -289,8 +315,8 @@ func (s *session) ensure(ctx context.Context, path string, data []byte, acl []zk
 //
 // The client waits 6.7 session timeouts for the handshake of a server that accepts
 // connections but hangs, and 0.67 for any reply later, which is all of a lease's
-// term. Here it is a third, and a half: the server answers a ping every third, and
-// a sixth of the session remains to reach another of the ensemble within the term.
+// term. Here it is a third, and a half: the server answers a ping every third. A
+// holder of a lease gives it up sooner, by its proofs.
 type guardedConn struct {
 	net.Conn
 	asked   time.Duration // session timeout asked for

@@ -1,7 +1,9 @@
 package zkstore
 
 import (
+	"context"
 	"encoding/binary"
+	"io"
 	"net"
 	"os"
 	"testing"
@@ -55,6 +57,57 @@ func TestSilentServersAreGivenUpEarly(t *testing.T) {
 		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
 		assert.Equal(t, time.Second, time.Since(start), "earlier deadlines stay")
 	})
+}
+
+func TestAnUnansweredRequestEndsTheConnection(t *testing.T) {
+	hang := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for name, k := range map[string]struct {
+		request func(context.Context) error
+		cancel  time.Duration // of the caller, 0: never
+		before  bool          // it was asked on the connection before this one
+		ends    bool
+	}{
+		"answered":                    {func(context.Context) error { return nil }, 0, false, false},
+		"refused":                     {func(context.Context) error { return errAway }, 0, false, false},
+		"not answered":                {hang, 0, false, true},
+		"not answered by another one": {hang, 0, true, false},
+		"the caller ends first":       {hang, time.Second, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				near, far := net.Pipe()
+				defer near.Close()
+				defer far.Close()
+				ctx := t.Context()
+				if k.cancel > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, k.cancel)
+					defer cancel()
+				}
+				start := time.Now()
+				s := &session{transport: near}
+				_ = s.elsewhereAfter(ctx, 5*time.Second, func(ctx context.Context) error {
+					if k.before {
+						s.transport = &net.TCPConn{}
+					}
+					return k.request(ctx)
+				})
+				if k.ends {
+					assert.Equal(t, 5*time.Second, time.Since(start))
+				}
+				_ = far.SetReadDeadline(time.Now().Add(time.Second)) // refused once the other end is closed
+				_, err := far.Read(make([]byte, 1))
+				if k.ends {
+					require.ErrorIs(t, err, io.EOF)
+				} else {
+					require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				}
+			})
+		})
+	}
 }
 
 func TestTheServersTimeoutCounts(t *testing.T) {
