@@ -212,7 +212,7 @@ func (cl *cluster) census() census {
 		if s.Bind != nil {
 			n.placed++
 		}
-		if s.isMissing() {
+		if s.isMissing() || s.volumeRemoved() {
 			n.missing++
 		}
 		if s.Task == nil {
@@ -243,7 +243,7 @@ func (c *Core) judge(cl *cluster) {
 	case n.unreachable > 0:
 		c.setCondition(cl, "NodesHealthy", "False", "Unreachable", "%d nodes are on agents that cannot be reached: nothing is replaced or destroyed for that; %s", n.unreachable, c.awayHint(cl))
 	case n.missing > 0:
-		c.setCondition(cl, "NodesHealthy", "False", "Missing", "%d nodes have ended, and their agents are not there: nothing is replaced or destroyed for that; %s", n.missing, c.awayHint(cl))
+		c.setCondition(cl, "NodesHealthy", "False", "Missing", "%d nodes have ended, and their agents or volumes are not there: nothing is replaced or destroyed for that; %s", n.missing, c.awayHint(cl))
 	case n.healthy < n.wanted:
 		c.setCondition(cl, "NodesHealthy", "False", "NotAllJoined", "%d of %d nodes answer and have joined", n.healthy, n.wanted)
 	default:

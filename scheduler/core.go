@@ -147,8 +147,9 @@ type slot struct {
 	// refusedLife is the life whose RESERVE or CREATE was refused: the end of its
 	// task is a consequence, not a failure of its own.
 	refusedLife int64
-	// missing: a full view of its agent does not show what is on record.
-	missing bool
+	// missing: a full view of its agent does not show what is on record; volumeGone:
+	// and the volume is among it.
+	missing, volumeGone bool
 	// agentAway: the last full view does not list the agent that it is bound to.
 	agentAway bool
 	// lookedFull is the full observation that it was last looked at with, while it is

@@ -177,15 +177,15 @@ func (c *Core) tellFinding(e *volumes.Entry) {
 // operation of ours: somebody else removed it. It is said, and nothing is done.
 // What cannot be told changes nothing.
 func (c *Core) missing(s *slot, e *volumes.Entry) {
-	missing := s.missing
+	missing, gone := s.missing, s.volumeGone
 	switch {
 	case e.Class == volumes.ClassMissing && e.Record.State == volumes.StateOwned:
-		missing = true
+		missing, gone = true, e.Record.Created && e.Holding.Volume == nil
 	case e.Class != volumes.ClassUnknown && e.Record.Settled || s.Want != state.WantRun:
-		missing = false
+		missing, gone = false, false
 	}
-	if s.missing != missing {
-		s.missing = missing
+	if s.missing != missing || s.volumeGone != gone {
+		s.missing, s.volumeGone = missing, gone
 		c.lookOwner(s)
 	}
 }

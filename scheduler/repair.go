@@ -232,7 +232,7 @@ func (c *Core) restorable(l *ledgerLine, st *state.RepairStep) string {
 	case s.unsure():
 		return "an operation on it is under way"
 	case s.Bind.Volume == state.KnownYes && l.Holding.Volume == nil && s.Bind.HasData:
-		return "data was on the volume, so that none is made anew in its place. If it cannot be brought back, replacing the node elsewhere is an operator's order"
+		return "data was on the volume, so that none is made anew in its place. Once it is known who removed it, berth cluster replace " + s.Owner + " " + s.Name + " has its shards rebuilt by a new node"
 	case s.Bind.Volume == state.KnownYes && l.Holding.Volume == nil:
 		st.Action = state.RepairRecreate
 	default:

@@ -14,8 +14,8 @@ import (
 	"github.com/berthdata/berth/scheduler/state"
 )
 
-// Replacing a node whose machine is lost. No timer does it: not knowing is not
-// "gone". A person orders it, and the order is refused while it could cost data or
+// Replacing a node whose machine is lost, or whose volume somebody has removed. No
+// timer does it: not knowing is not "gone". A person orders it, and the order is refused while it could cost data or
 // the cluster, and while it is not known whether it would.
 //
 // The successor is another slot, under another node name, on another machine. Until
@@ -23,6 +23,7 @@ import (
 // node returns in place. From then on the node that was there is on its way out: it
 // is only kept from running on when it comes back, once its successor has joined and
 // no shard's only copy is on it (see replaced.go). Its volume is kept in any case.
+// A node whose volume was removed cannot come back: it gives up its place at once.
 
 // nodeReplaceOrdered records the order, or says why not. A dry run says the same.
 func (c *Core) nodeReplaceOrdered(e NodeReplaceOrdered) {
@@ -36,7 +37,7 @@ func (c *Core) replaceNode(e NodeReplaceOrdered) (*v1.Accepted, *v1.Problem) {
 		return nil, problem
 	}
 	out := &v1.Accepted{Name: s.Name, Generation: cl.Generation, DryRun: e.DryRun}
-	if s.Want == state.WantReplaced {
+	if s.Want != state.WantRun && s.Replacement != nil {
 		out.Successor = c.nameOf(s.Replacement.By)
 		out.Message = fmt.Sprintf("was ordered already, by %s at %s: %s takes its place", orSomebody(s.Replacement.User), s.Replacement.At.UTC().Format(time.RFC3339), out.Successor)
 		return out, nil
@@ -47,27 +48,41 @@ func (c *Core) replaceNode(e NodeReplaceOrdered) (*v1.Accepted, *v1.Problem) {
 		return nil, problem
 	}
 	out.Changed = true
+	removed, kept := s.volumeRemoved(), keptText(s, loss)
+	cause, where, until := "its agent %s (%s) being away", "another machine", "; until it is launched the order can be taken back"
+	if removed {
+		cause, where, until = "its volume being gone from agent %s (%s)", "any machine", ""
+	}
 	if e.DryRun {
-		out.Message = fmt.Sprintf("would be replaced by a new node on another machine: %s. %s", c.fitText(cl, s), keptText(s, loss))
+		out.Message = fmt.Sprintf("would be replaced by a new node on %s: %s. %s", where, c.fitText(cl, s), kept)
 		return out, nil
 	}
 	s.Want = state.WantReplaced
+	if removed {
+		// What is left of its reservation is given back. Should the volume be there
+		// after all, an offer shows it, UNRESERVE fails (Mesos rule 31), and it is kept.
+		s.Want, s.RetainUntil = state.WantRetain, c.now.Add(c.cfg.Retention)
+		s.Bind.Volume = state.KnownNo
+	}
 	s.Replacement = &state.Replacement{Order: state.Order{At: c.now, User: e.User, Message: clip(e.Message)}, DataLoss: loss}
 	next := c.newSlot(cl, plan.Node{Name: plan.NodeName(cl.Spec.Name, s.Set, s.Ordinal), Place: s.place()})
 	s.Replacement.By = next.ID
 	c.touch(s)
-	c.publishSlot("NodeReplaceOrdered", s, "%s ordered it replaced, its agent %s (%s) being away: %s; %s takes its place on another machine. %s",
-		orSomebody(e.User), s.hostname(), s.Bind.AgentID, orNoReason(s.Replacement.Message), next.Name, keptText(s, loss))
+	c.publishSlot("NodeReplaceOrdered", s, "%s ordered it replaced, "+cause+": %s; %s takes its place on %s. %s",
+		orSomebody(e.User), s.hostname(), s.Bind.AgentID, orNoReason(s.Replacement.Message), next.Name, where, kept)
 	out.Successor = next.Name
-	out.Message = fmt.Sprintf("%s takes its place on another machine; until it is launched the order can be taken back. %s", next.Name, keptText(s, loss))
+	out.Message = fmt.Sprintf("%s takes its place on %s%s. %s", next.Name, where, until, kept)
 	return out, nil
 }
 
 // keptText says what becomes of the data.
 func keptText(s *slot, loss []string) string {
-	text := fmt.Sprintf("Volume %s on %s is kept", s.ID, s.hostname())
+	text, accepted := fmt.Sprintf("Volume %s on %s is kept", s.ID, s.hostname()), ": what was there is on that volume only"
+	if s.volumeRemoved() {
+		text, accepted = fmt.Sprintf("Of volume %s on %s nothing is left to keep: what is still reserved for it is given back", s.ID, s.hostname()), ""
+	}
 	if len(loss) > 0 {
-		text += "; the loss of " + someOf(loss) + " is accepted: what was there is on that volume only"
+		text += "; the loss of " + someOf(loss) + " is accepted" + accepted
 	}
 	return text
 }
@@ -117,9 +132,17 @@ func (s *slot) isMissing() bool {
 	return !sparkKind(s.Kind) && s.Want == state.WantRun && s.Bind != nil && !s.live() && s.agentAway
 }
 
-// isAway reports whether a node that is to run may be lost with its machine.
+// volumeRemoved reports whether a node that is to run has surely ended, and its agent
+// is there without the volume that had its data, which no operation of ours has
+// removed. A volume without data is made anew by a repair.
+func (s *slot) volumeRemoved() bool {
+	return !sparkKind(s.Kind) && s.Want == state.WantRun && s.Bind != nil && !s.live() && s.volumeGone && s.Bind.HasData && !s.agentAway
+}
+
+// isAway reports whether a node that is to run may be lost with its machine, or is
+// without its volume.
 func (s *slot) isAway() bool {
-	return s.isMissing() || s.Want == state.WantRun && s.live() && s.Task.State == state.TaskUnreachable
+	return s.isMissing() || s.volumeRemoved() || s.Want == state.WantRun && s.live() && s.Task.State == state.TaskUnreachable
 }
 
 // isThere reports whether an agent is connected to the master, as far as that is known.
@@ -156,6 +179,8 @@ func (c *Core) notAway(cl *cluster, s *slot) *v1.Problem {
 		return no("has no place yet, so there is nothing to replace: see berth cluster explain %s", s.Owner)
 	case s.isAway(), !s.live() && !c.isThere(s.Bind.AgentID):
 		return nil
+	case !s.live() && s.missing:
+		return no("has ended, and what is gone of it from agent %s (%s) held no data: berth volumes repair plan --finding %s makes it anew", s.hostname(), s.Bind.AgentID, s.ID)
 	case !s.live():
 		return no("has ended, and agent %s (%s), which holds its volume, is listed by the master: it is started there again (%s)", s.hostname(), s.Bind.AgentID, cmp.Or(s.message(), s.display()))
 	}
@@ -175,10 +200,30 @@ func (c *Core) notKnown(cl *cluster, s *slot) *v1.Problem {
 		return unknown("Mesos has not told of %s since Berth subscribed: wait for its answer", s.Task.ID)
 	case s.live() && agent != nil && agent.active && agent.seen.After(s.Task.Since):
 		return unknown("agent %s (%s) is back, and what became of %s is being asked: wait for the answer", s.hostname(), s.Bind.AgentID, s.Name)
+	case s.volumeRemoved():
+		if why := c.notSeen(s.Bind.AgentID); why != "" {
+			return unknown("whether volume %s is still gone from %s: %s", s.ID, s.hostname(), why)
+		}
 	case !s.live() && (!s.agentAway || agent != nil || c.observedAt.Before(c.subscribedAt) || c.observedAt.Add(2*agentsRoutine).Before(c.now)):
 		return unknown("the master has not shown its agents lately, or waits for %s itself: whether it comes back is not known; repeat it in a few seconds", s.hostname())
 	}
 	return cl.notObserved(c.now, s)
+}
+
+// notSeen says why the master's last view does not tell what an agent holds, "" if it
+// does.
+func (c *Core) notSeen(agentID string) string {
+	if why := c.witnessStale(c.now); why != "" {
+		return why
+	}
+	if c.observedAt.Before(c.subscribedAt) {
+		return "the master has not shown its agents since Berth subscribed"
+	}
+	i, listed := c.held.byAgent[agentID]
+	if !listed {
+		return whyNotListed
+	}
+	return c.held.views[i].Unknown
 }
 
 // notObserved refuses without a full answer of Elasticsearch that knows of all that
@@ -229,7 +274,10 @@ func (c *Core) quorumAtRisk(cl *cluster, s *slot) *v1.Problem {
 	}
 	n := len(plan.Masters(cl.Spec))
 	if n == 1 {
-		return risk("%s is the only master-eligible node: what the cluster knows of itself is on its volume alone. Bring its machine back", s.Name)
+		return risk("%s is the only master-eligible node: what the cluster knows of itself is on its volume alone. %s", s.Name, s.bringBack())
+	}
+	if s.volumeRemoved() {
+		return nil // it cannot come back beside its successor
 	}
 	// Versions before 7 take any minimum_master_nodes for a majority. With an even
 	// number of masters one more leaves it one; with an odd number it does not.
@@ -274,16 +322,26 @@ func (c *Core) dataAtRisk(cl *cluster, s *slot, accepted []string) *v1.Problem {
 	}
 	switch {
 	case !whole:
-		p.Detail = fmt.Sprintf("more shards have no started copy than Elasticsearch's answer lists, of %d indices or more: so much cannot be given up by name. Bring the machine of %s back, or first those of other nodes that are away", cl.awayFull.AtRiskTotal, s.Name)
+		p.Detail = fmt.Sprintf("more shards have no started copy than Elasticsearch's answer lists, of %d indices or more: so much cannot be given up by name. %s, or first the machines of other nodes that are away", cl.awayFull.AtRiskTotal, s.bringBack())
 	case len(names) == 0:
 		p.Title = "no data would be lost"
 		p.Detail = fmt.Sprintf("the loss of %s was accepted, but every shard has a started copy elsewhere now: repeat it without", someOf(accepted))
 	case len(accepted) > 0:
 		p.Detail = fmt.Sprintf("the loss of %s was accepted, but what would be lost now is %s: look again", someOf(accepted), someOf(names))
+	case s.volumeRemoved():
+		p.Detail = fmt.Sprintf("shards of %s have no started copy, and volume %s is gone from %s. %s; or, to give these shards up, accept exactly this loss, and restore what a snapshot has", someOf(names), s.ID, s.hostname(), s.bringBack())
 	default:
-		p.Detail = fmt.Sprintf("shards of %s have no started copy but, perhaps, on volume %s of %s. Bring the machine back; or, to give these shards up, accept exactly this loss", someOf(names), s.ID, s.hostname())
+		p.Detail = fmt.Sprintf("shards of %s have no started copy but, perhaps, on volume %s of %s. %s; or, to give these shards up, accept exactly this loss", someOf(names), s.ID, s.hostname(), s.bringBack())
 	}
 	return p
+}
+
+// bringBack says what is better than replacing a node that is away.
+func (s *slot) bringBack() string {
+	if s.volumeRemoved() {
+		return "Find out who removed the volume of " + s.Name + ", and bring back the machines of other nodes that are away"
+	}
+	return "Bring the machine of " + s.Name + " back"
 }
 
 // risksOf are the shards without a started copy of which one may be on a node's

@@ -211,11 +211,16 @@ func (c *Core) awayText(cl *cluster, s *slot) string {
 	if !s.isAway() {
 		return ""
 	}
-	text := fmt.Sprintf("agent %s (%s) cannot be reached, the node may run", s.hostname(), s.Bind.AgentID)
-	if s.isMissing() {
-		text = fmt.Sprintf("it has ended, and the master does not list agent %s (%s), which holds its volume", s.hostname(), s.Bind.AgentID)
+	where, text := fmt.Sprintf("agent %s (%s)", s.hostname(), s.Bind.AgentID), ""
+	switch {
+	case s.volumeRemoved():
+		text = "it has ended, and its volume is not on " + where + " any more, and Berth did not remove it: find out who did. Nothing is made anew in its place but by order: berth cluster replace "
+	case s.isMissing():
+		text = "it has ended, and the master does not list " + where + ", which holds its volume: wait, or bring the machine back; if it is lost, berth cluster replace "
+	default:
+		text = where + " cannot be reached, the node may run: wait, or bring the machine back; if it is lost, berth cluster replace "
 	}
-	text += ": wait, or bring the machine back; if it is lost, berth cluster replace " + s.Owner + " " + s.Name
+	text += s.Owner + " " + s.Name
 	if p := c.mayReplace(cl, s, nil); p != nil {
 		text += ", which would be refused now: " + p.Detail
 	}
@@ -224,13 +229,23 @@ func (c *Core) awayText(cl *cluster, s *slot) string {
 
 // awayHint is the same in short, for the whole cluster.
 func (c *Core) awayHint(cl *cluster) string {
-	var names []string
+	var machines, removed []string
 	for _, s := range cl.list() {
-		if s.isAway() {
-			names = append(names, s.Name)
+		switch {
+		case s.volumeRemoved():
+			removed = append(removed, s.Name)
+		case s.isAway():
+			machines = append(machines, s.Name)
 		}
 	}
-	return fmt.Sprintf("bring the machines of %s back, or see berth cluster explain %s for what replacing them would do", someOf(names), cl.Spec.Name)
+	text := "see berth cluster explain " + cl.Spec.Name + " for what replacing them would do"
+	if len(machines) > 0 {
+		text = "bring the machines of " + someOf(machines) + " back, or " + text
+	}
+	if len(removed) > 0 {
+		text = "find out who removed the volumes of " + someOf(removed) + "; " + text
+	}
+	return text
 }
 
 // replacedText says what becomes of a node that has a successor; "" for any other.
@@ -245,6 +260,8 @@ func (c *Core) replacedText(cl *cluster, s *slot) string {
 	}
 	next := cl.wanted()[s.place()]
 	switch {
+	case s.Want != state.WantReplaced && s.Bind != nil && s.Bind.Volume == state.KnownNo:
+		return text + "; nothing of its volume is left"
 	case s.Want != state.WantReplaced:
 		return text + "; its volume is kept"
 	case next == nil:

@@ -115,7 +115,7 @@ func (s *slot) display() string {
 			state.TaskStaging: "Launching", state.TaskStarting: "Starting",
 			state.TaskRunning: "Running", state.TaskUnreachable: "Unreachable",
 		}[s.Task.State]
-	case s.isMissing():
+	case s.isMissing(), s.volumeRemoved():
 		return "Missing"
 	case s.Failures > 0 && (s.Bind != nil || s.Need.Ephemeral):
 		return "Backoff"
@@ -223,6 +223,8 @@ func (s *slot) waiting() string {
 		return ""
 	case s.Bind == nil:
 		return "an offer that fits"
+	case s.volumeRemoved():
+		return "an order: its volume was removed from " + s.Bind.Hostname
 	case s.isAway():
 		return "the agent " + s.Bind.Hostname + " to come back"
 	case s.live():

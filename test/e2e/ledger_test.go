@@ -330,6 +330,30 @@ func TestLedger(t *testing.T) {
 		count, err := rest.Count(w.ctx)
 		require.NoError(t, err)
 		assert.Equal(t, docs, count)
+
+		// By order another node takes its place: there is no fourth machine, and
+		// on its own one what was still reserved for it is given back.
+		require.NoError(t, rig.Eventually(w.ctx, 500*time.Millisecond, "the node to be replaced by order", func(ctx context.Context) error {
+			_, err := w.berth.ReplaceNode(ctx, name, "led-node-2", client.ReplaceOptions{Message: "end-to-end test"})
+			return err // until Elasticsearch has told of every shard
+		}))
+		_, err = w.berth.WaitPhase(w.ctx, name, "Ready")
+		require.NoError(t, err)
+		require.NoError(t, rig.Eventually(w.ctx, 500*time.Millisecond, "both witnesses to agree", func(context.Context) error {
+			if code, out := w.audit(); code != 0 {
+				return fmt.Errorf("exit code %d: %s", code, out)
+			}
+			return nil
+		}))
+		assert.Equal(t, map[string]int{"owned": 3}, w.ledger().Summary, "zero left")
+		endpoints, err = w.berth.Endpoints(w.ctx, name)
+		require.NoError(t, err)
+		require.Len(t, endpoints.HTTP, 3)
+		all, err := documents.Open(endpoints.HTTP, "docs")
+		require.NoError(t, err)
+		count, err = all.Count(w.ctx)
+		require.NoError(t, err)
+		assert.Equal(t, docs, count)
 	})
 }
 
