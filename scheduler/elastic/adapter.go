@@ -130,7 +130,7 @@ func (a *Adapter) Forget(name string) {
 // *observe.Failure, except that the caller's own ending of ctx is returned as
 // that (errors.Is context.Canceled or context.DeadlineExceeded).
 func (a *Adapter) Do(ctx context.Context, req observe.Request) (observe.Observation, error) {
-	if req.Kind != observe.KindObserve && req.Kind != observe.KindAllocation {
+	if !slices.Contains([]observe.Kind{observe.KindObserve, observe.KindAllocation, observe.KindExclude}, req.Kind) {
 		return observe.Observation{}, fail(observe.Unreadable, "request of kind %q for cluster %s: this build does not know it", req.Kind, req.Cluster)
 	}
 	if len(req.Endpoints) == 0 {

@@ -81,16 +81,9 @@ func (r reader) mayChange(have enabling) error {
 // enabled reads the setting. "all" in words is the default, too: 2.x cannot
 // take a setting back.
 func (r reader) enabled(ctx context.Context) (enabling, error) {
-	flat := true
-	body, err := r.ask(ctx, "_cluster/settings", esapi.ClusterGetSettingsRequest{FlatSettings: &flat, MasterTimeout: r.masterTimeout()}, smallBody)
+	levels, err := r.clusterSettings(ctx, false)
 	if err != nil {
 		return enabling{}, err
-	}
-	var answer struct {
-		Persistent, Transient map[string]any
-	}
-	if err := json.Unmarshal(body, &answer); err != nil || answer.Persistent == nil || answer.Transient == nil {
-		return enabling{}, fail(observe.Unreadable, "_cluster/settings: unknown shape: %s", excerpt(body))
 	}
 	value := func(m map[string]any) (string, error) {
 		switch v := m[enableSetting].(type) {
@@ -106,10 +99,10 @@ func (r reader) enabled(ctx context.Context) (enabling, error) {
 		}
 	}
 	var e enabling
-	if e.persistent, err = value(answer.Persistent); err != nil {
+	if e.persistent, err = value(levels.Persistent); err != nil {
 		return e, err
 	}
-	e.transient, err = value(answer.Transient)
+	e.transient, err = value(levels.Transient)
 	return e, err
 }
 

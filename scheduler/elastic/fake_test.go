@@ -45,7 +45,11 @@ var known = map[string]string{
 	"info":       "",
 	"flush":      "",
 
-	"settings of the cluster": "flat_settings master_timeout timeout",
+	"settings of the cluster": "flat_settings master_timeout timeout include_defaults",
+	"allocation rules":        "expand_wildcards",
+	"cat allocation":          "format h bytes master_timeout",
+	"explain":                 "",
+	"voters":                  "timeout node_names wait_for_removal",
 }
 
 func part(path string) string {
@@ -62,6 +66,14 @@ func part(path string) string {
 		return "nodes"
 	case path == "/_all/_settings/index.number_of_replicas,index.auto_expand_replicas,index.store.type":
 		return "settings"
+	case path == "/_all/_settings/index.auto_expand_replicas,index.routing.allocation.*":
+		return "allocation rules"
+	case path == "/_cat/allocation":
+		return "cat allocation"
+	case path == "/_cluster/allocation/explain":
+		return "explain"
+	case strings.HasPrefix(path, "/_cluster/voting_config_exclusions"):
+		return "voters"
 	case path == "/_cat/shards":
 		return "cat"
 	case path == "/":

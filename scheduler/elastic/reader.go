@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/elastic/go-elasticsearch/v8/esapi"
@@ -28,8 +26,11 @@ type reader struct {
 
 // answer does what the request's kind asks for.
 func (r reader) answer(ctx context.Context) (observe.Observation, error) {
-	if r.req.Kind == observe.KindAllocation {
+	switch r.req.Kind {
+	case observe.KindAllocation:
 		return r.allocate(ctx)
+	case observe.KindExclude:
+		return r.exclude(ctx)
 	}
 	return r.observe(ctx)
 }
@@ -68,7 +69,10 @@ func (r reader) observe(ctx context.Context) (observe.Observation, error) {
 	lost := lostShards(copies, st.nodes, r.req.Away)
 	o.Away = r.req.Away
 	o.AtRisk, o.AtRiskTotal = atRisk(lost, settings, copies, r.unassigned(ctx, lost))
-	return o, nil
+	if r.req.Leaving != nil {
+		o.Leaving, err = r.leaving(ctx, *r.req.Leaving, st, copies)
+	}
+	return o, err
 }
 
 // unassigned asks why copies of shards without a started one are unassigned, and
@@ -264,12 +268,4 @@ func (r reader) ask(ctx context.Context, what string, q esapi.Request, limit int
 
 // mustIdentify: servers from 7.14 on send the product header. A version that
 // cannot be read is held to the stricter rule.
-func mustIdentify(version string) bool {
-	parts := strings.SplitN(version, ".", 3)
-	if len(parts) < 2 {
-		return true
-	}
-	major, err1 := strconv.Atoi(parts[0])
-	minor, err2 := strconv.Atoi(parts[1])
-	return err1 != nil || err2 != nil || major > 7 || major == 7 && minor >= 14
-}
+func mustIdentify(version string) bool { return atLeast(version, 7, 14) }

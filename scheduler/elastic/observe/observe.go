@@ -55,6 +55,9 @@ type Request struct {
 	// they are still members: a shard whose only started copies are on them is
 	// at risk.
 	Away []string
+	// Leaving asks what a node still holds; Exclusion is what KindExclude changes.
+	Leaving   *LeavingQuestion
+	Exclusion *Exclusion
 }
 
 // Observation is a readable, complete answer. Whatever could not be read
@@ -121,6 +124,8 @@ type Observation struct {
 	// and a mounted searchable snapshot.
 	AtRisk      []AtRisk
 	AtRiskTotal int
+	// Leaving answers Request.Leaving.
+	Leaving *Leaving
 }
 
 // Bounds of Observation.AtRisk, and of the shards that one group names.
