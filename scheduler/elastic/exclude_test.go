@@ -21,6 +21,7 @@ type master struct {
 	voting                []string
 	puts                  int
 	deaf                  bool // takes a change and does nothing
+	deafToVotes           bool
 }
 
 func (m *master) serve(t *testing.T, f *fake) {
@@ -65,7 +66,7 @@ func (m *master) serve(t *testing.T, f *fake) {
 	f.on("voters", func(w http.ResponseWriter, r *http.Request) {
 		m.puts++
 		switch {
-		case m.deaf:
+		case m.deafToVotes:
 		case r.Method == http.MethodDelete:
 			assert.Equal(t, "false", r.URL.Query().Get("wait_for_removal"))
 			m.voting = nil
@@ -159,6 +160,7 @@ func TestExcludeThatDoesNotHold(t *testing.T) {
 		class  observe.Class
 	}{
 		"not taken":     {func(_ *fake, m *master) { m.deaf = true }, observe.Conflict},
+		"vote stays":    {func(_ *fake, m *master) { m.deafToVotes = true }, observe.Conflict},
 		"unknown shape": {func(f *fake, _ *master) { f.says("settings of the cluster", 200, `{"x":1}`) }, observe.Unreadable},
 		"unknown value": {func(_ *fake, m *master) { m.persistent = `{"a":1}` }, observe.Unreadable},
 		"odd list":      {func(_ *fake, m *master) { m.persistent = `["a",1]` }, observe.Unreadable},

@@ -61,6 +61,20 @@ func TestLeaving(t *testing.T) {
 	}
 }
 
+// TestLeavingHidden: what is set on the transient level hides the persistent one.
+func TestLeavingHidden(t *testing.T) {
+	f := newFake(t, "8.19", "8.19.21")
+	m := &master{persistent: `"demo-2"`, transient: `"theirs"`}
+	m.serve(t, f)
+	got, err := leavingOf(t, f, observe.LeavingQuestion{Node: "demo-2"})
+	require.NoError(t, err)
+	assert.False(t, got.Excluded)
+	m.transient = `"theirs,demo-2"`
+	got, err = leavingOf(t, f, observe.LeavingQuestion{Node: "demo-2"})
+	require.NoError(t, err)
+	assert.True(t, got.Excluded)
+}
+
 // TestLeavingUnreadable: what cannot be read whole is no answer, never an empty node.
 func TestLeavingUnreadable(t *testing.T) {
 	cut := func(s string) string { return s[:len(s)/2] }
