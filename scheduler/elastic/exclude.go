@@ -180,9 +180,13 @@ func (r reader) putExclusions(ctx context.Context, have, want exclusions) error 
 // settingLevels are flat cluster settings; Defaults only where they were asked for.
 type settingLevels struct{ Persistent, Transient, Defaults map[string]any }
 
+// clusterSettings reads them. 5.x refuses master_timeout here.
 func (r reader) clusterSettings(ctx context.Context, defaults bool) (settingLevels, error) {
 	flat := true
-	q := esapi.ClusterGetSettingsRequest{FlatSettings: &flat, MasterTimeout: r.masterTimeout()}
+	q := esapi.ClusterGetSettingsRequest{FlatSettings: &flat}
+	if r.major() != 5 {
+		q.MasterTimeout = r.masterTimeout()
+	}
 	if defaults {
 		q.IncludeDefaults = &flat
 	}
