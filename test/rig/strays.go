@@ -16,6 +16,10 @@ import (
 // between the look and the kill.
 const maxSweeps = 20
 
+// emptyLooks is how many looks in a row must find nothing: a process that is just
+// executing another program shows no environment for a moment.
+const emptyLooks = 3
+
 // Stray is a process that a rig's process left behind, such as the task of an
 // agent that was killed.
 type Stray struct {
@@ -74,15 +78,19 @@ func descends(pid int, parent map[int]int, ours map[int]bool) bool {
 // KillStrays kills what Strays(dir) lists until nothing is left. Use it with a
 // directory that a rig made.
 func KillStrays(ctx context.Context, dir string) error {
-	rounds := 0
+	rounds, empty := 0, 0
 	return Eventually(ctx, 20*time.Millisecond, "the end of processes left in "+dir, func(context.Context) error {
 		left, err := Strays(dir)
 		if err != nil {
 			return Permanent(err)
 		}
 		if len(left) == 0 {
+			if empty++; empty < emptyLooks {
+				return errors.New("nothing is left by the last look")
+			}
 			return nil
 		}
+		empty = 0
 		if rounds++; rounds > maxSweeps {
 			return Permanent(fmt.Errorf("still there after %d rounds of SIGKILL: %v", maxSweeps, left))
 		}
