@@ -51,6 +51,10 @@ test: quick setup-everything build spark-backend ## the whole suite with the rac
 	$(GO) run ./test/cmd/sim -fresh $(FRESH)
 	BERTH_TEST_REQUIRE_REAL=1 $(GO) run ./test/cmd/suite -race -count=1 -timeout 30m -p 2 ./...
 
+.PHONY: test-spark
+test-spark: setup-everything build spark-backend ## all tests on real Spark, those that make test has no time for too
+	BERTH_TEST_REQUIRE_REAL=1 BERTH_TEST_SPARK=full $(GO) run ./test/cmd/suite -race -count=1 -timeout 40m -p 1 -v ./executor/spark/... ./test/sparksubmit ./test/spark
+
 .PHONY: test-short
 test-short: ## what needs no external system, under a minute
 	$(GO) test -short -count=1 ./...

@@ -72,29 +72,12 @@ func client(t *testing.T, home spark.Home, args ...string) string {
 	return command(t, home, nil, append([]string{home.Submit()}, args...)...)
 }
 
-// logging makes the client show the answers to --status: it logs them, and
-// silences all loggers that have no setting of their own.
-const logging = `
-rootLogger.level = info
-rootLogger.appenderRef.out.ref = console
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %p %m%n
-logger.rest.name = org.apache.spark.deploy.rest
-logger.rest.level = info
-`
-
 func command(t *testing.T, home spark.Home, env []string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), clientTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir = t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(cmd.Dir, "log4j2.properties"), []byte(logging), 0o600))
-	env = append(env, "SPARK_SUBMIT_OPTS=-Dlog4j2.configurationFile="+filepath.Join(cmd.Dir, "log4j2.properties"))
-	cmd.Env = append(os.Environ(), "SPARK_HOME="+home.Dir, "JAVA_HOME="+home.Java.Home, "SPARK_LOCAL_IP=127.0.0.1")
-	cmd.Env = append(cmd.Env, env...)
+	cmd, err := home.Client(ctx, t.TempDir(), env, args...)
+	require.NoError(t, err)
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s\n%s", strings.Join(args, " "), out)
 	require.NoError(t, ctx.Err(), "the client did not end")

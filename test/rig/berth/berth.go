@@ -6,11 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
+	"github.com/berthdata/berth/test/rig/spark"
 )
 
 // Binaries are the two programs.
@@ -54,6 +56,12 @@ type Options struct {
 	// Mesos is the masters' address, ZooKeeper the state's.
 	Mesos, ZooKeeper string
 	Elasticsearch    map[string]elasticsearch.Home
+	// Spark are distributions, and SparkBackend the jar for their drivers: none,
+	// and Berth runs no applications.
+	Spark        map[string]spark.Home
+	SparkBackend string
+	// Port of the API; 0 leases one.
+	Port int
 	// SessionTimeout of ZooKeeper; 0 is Berth's default.
 	SessionTimeout time.Duration
 	// Flags are further flags.
@@ -69,15 +77,17 @@ type Berth struct {
 	url  string
 }
 
-// Start starts a scheduler on a leased port, without waiting for it.
+// Start starts a scheduler, without waiting for it.
 func Start(r *rig.Rig, o Options) (*Berth, error) {
-	ports, err := r.Lease(1)
-	if err != nil {
-		return nil, err
-	}
-	port, err := ports.Take()
-	if err != nil {
-		return nil, err
+	port := o.Port
+	if port == 0 {
+		ports, err := r.Lease(1)
+		if err != nil {
+			return nil, err
+		}
+		if port, err = ports.Take(); err != nil {
+			return nil, err
+		}
 	}
 	if o.Name == "" {
 		o.Name = "berth"
@@ -91,19 +101,19 @@ func Start(r *rig.Rig, o Options) (*Berth, error) {
 		return nil, err
 	}
 	if nodeUser != nil {
-		args = append(args, "--mesos-user=root", "--node-user="+nodeUser.Name)
+		args = append(args, "--mesos-user=root", "--node-user="+nodeUser.Name, "--spark-user="+nodeUser.Name)
 	}
 	if o.SessionTimeout > 0 {
 		args = append(args, "--session-timeout="+o.SessionTimeout.String())
 	}
-	versions := make([]string, 0, len(o.Elasticsearch))
-	for v := range o.Elasticsearch {
-		versions = append(versions, v)
+	for _, v := range slices.Sorted(maps.Keys(o.Elasticsearch)) {
+		args = append(args, fmt.Sprintf("--elasticsearch=%s=home=%s,javaHome=%s", v, o.Elasticsearch[v].Dir, o.Elasticsearch[v].Java.Home))
 	}
-	sort.Strings(versions)
-	for _, v := range versions {
-		home := o.Elasticsearch[v]
-		args = append(args, fmt.Sprintf("--elasticsearch=%s=home=%s,javaHome=%s", v, home.Dir, home.Java.Home))
+	for _, v := range slices.Sorted(maps.Keys(o.Spark)) {
+		args = append(args, fmt.Sprintf("--spark=%s=home=%s,javaHome=%s", v, o.Spark[v].Dir, o.Spark[v].Java.Home))
+	}
+	if o.SparkBackend != "" {
+		args = append(args, "--spark-backend="+o.SparkBackend)
 	}
 	b := &Berth{
 		rig: r, url: fmt.Sprintf("http://127.0.0.1:%d", port),

@@ -13,12 +13,26 @@ import (
 // KillNode kills the server process of an Elasticsearch node with SIGKILL, as a
 // crash would. Only processes below a rig's directory are looked at: dir.
 func KillNode(dir, node string) (pid int, err error) {
-	pids, err := processes(dir, node, "org.elasticsearch")
+	return kill(dir, node, "org.elasticsearch")
+}
+
+// KillSparkDriver kills the JVM of a Spark driver, by its slot's name.
+func KillSparkDriver(dir, slot string) (pid int, err error) {
+	return kill(dir, slot, "org.apache.spark.deploy.SparkSubmit")
+}
+
+// KillSparkExecutor kills the JVM of a Spark executor, by its slot's name.
+func KillSparkExecutor(dir, slot string) (pid int, err error) {
+	return kill(dir, slot, "CoarseGrainedExecutorBackend")
+}
+
+func kill(dir, node, program string) (pid int, err error) {
+	pids, err := processes(dir, node, program)
 	if err != nil {
 		return 0, err
 	}
 	if len(pids) == 0 {
-		return 0, fmt.Errorf("no process of node %s runs below %s", node, dir)
+		return 0, fmt.Errorf("no process of %s runs below %s", node, dir)
 	}
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {

@@ -1,0 +1,221 @@
+package spark
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	v1 "github.com/berthdata/berth/api/v1"
+	"github.com/berthdata/berth/test/rig"
+	"github.com/berthdata/berth/test/rig/berth"
+	"github.com/berthdata/berth/test/rig/sparkjob"
+)
+
+// full reports whether what takes long is to be run too: make test-spark.
+func full() bool { return os.Getenv("BERTH_TEST_SPARK") == "full" }
+
+// streaming is the spec of a job that counts, on a checkpoint volume.
+func streaming(name, version, program string, n *sparkjob.Numbers) string {
+	return fmt.Sprintf(`
+name: %s
+spec:
+  version: %s
+  appResource: %s
+  args: [%s, %s]
+  properties:
+    spark.driver.extraJavaOptions: "-XX:TieredStopAtLevel=1"
+    spark.executor.extraJavaOptions: "-XX:TieredStopAtLevel=1"
+    spark.berth.syncWait: 2s
+  driver:
+    cpus: 0.5
+    memory: 512mb
+    checkpoint: {size: 1gb}
+    supervise: {}
+  executors: {count: 1, memory: 512mb, maxPerHost: 1}
+`, name, version, program, n.Input, n.Ledger)
+}
+
+// stream is a streaming job that runs, and its input.
+type stream struct {
+	*world
+	name    string
+	numbers *sparkjob.Numbers
+	stop    func() error
+}
+
+// newStream starts a streaming job, and input that goes on.
+func newStream(w *world, version string) *stream {
+	w.t.Helper()
+	s := &stream{world: w, name: "count"}
+	var err error
+	s.numbers, err = sparkjob.NewNumbers(w.rig, "numbers")
+	require.NoError(w.t, err)
+	began := time.Now()
+	_, err = w.berth.ApplySpark(w.ctx, s.name, streaming(s.name, version, w.program("count.py"), s.numbers))
+	require.NoError(w.t, err)
+	_, err = w.berth.WaitExecutors(w.ctx, s.name, 1, 1)
+	require.NoError(w.t, err)
+	s.took("applied: driver and executor run", began)
+	require.NoError(w.t, s.numbers.Write(10))
+	s.counts("applied: the first numbers are counted", began)
+	s.stop = s.numbers.Keep(w.ctx, 10, 250*time.Millisecond)
+	w.t.Cleanup(func() { assert.NoError(w.t, s.stop()) })
+	return s
+}
+
+func (s *stream) took(what string, since time.Time) {
+	s.t.Helper()
+	s.t.Logf("%-60s %5.1f s", what, time.Since(since).Seconds())
+}
+
+// counts waits until a batch has everything that was written by now.
+func (s *stream) counts(what string, since time.Time) {
+	s.t.Helper()
+	require.NoError(s.t, s.numbers.WaitSeen(s.ctx), what)
+	s.took(what, since)
+}
+
+// ids are the ids of the executors.
+func ids(v v1.SparkView) []int64 {
+	var out []int64
+	for _, x := range v.Status.List {
+		out = append(out, x.ExecutorID)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// scale orders a number of executors and waits until so many run.
+func (s *stream) scale(attempt int64, n int) v1.SparkView {
+	s.t.Helper()
+	began := time.Now()
+	_, err := s.berth.ScaleSpark(s.ctx, s.name, v1.SparkScaling{Count: &n}, "test")
+	require.NoError(s.t, err)
+	view, err := s.berth.WaitExecutors(s.ctx, s.name, attempt, n)
+	require.NoError(s.t, err)
+	s.took(fmt.Sprintf("scaled to %d: so many run and are connected", n), began)
+	s.counts(fmt.Sprintf("scaled to %d: everything is counted", n), began)
+	return view
+}
+
+// TestStream: a streaming job that is scaled, and whose parts are killed one after
+// the other. Whatever happens, each number is noted exactly once.
+func TestStream(t *testing.T) {
+	w := newWorld(t, 9*time.Minute, 2, "3.5.9")
+	s := newStream(w, "3.5.9")
+	up := s.scale(1, 3)
+	hosts := map[string]bool{}
+	for _, x := range up.Status.List {
+		hosts[x.Hostname] = true
+	}
+	assert.Len(t, hosts, 3, "one per host")
+
+	before := up
+	if full() {
+		before = s.executorDies(up)
+	}
+
+	// Berth's leader dies: nothing is touched, and the next one knows everything.
+	began := time.Now()
+	require.NoError(t, w.berth.Process().Kill9(w.ctx))
+	dead := w.berth
+	w.berth = w.leader(dead)
+	s.took(fmt.Sprintf("leader kill -9 (session %s): the next one leads", session), began)
+	after, err := w.berth.WaitExecutors(w.ctx, s.name, 1, 3)
+	require.NoError(t, err)
+	s.took("leader kill -9: the driver has called the next one", began)
+	s.counts("leader kill -9: everything is counted", began)
+	assert.Equal(t, ids(before), ids(after), "the executors are adopted")
+	assert.Equal(t, before.Status.Driver.TaskID, after.Status.Driver.TaskID)
+	assert.Equal(t, 3, after.Status.Scale.Wanted, "the operator's number survives")
+	require.NoError(t, dead.Restart())
+
+	down, executors := after, 3
+	if full() {
+		down, executors = s.scale(1, 1), 1
+		assert.Subset(t, ids(after), ids(down), "one of those that were there is left")
+	}
+
+	// The driver dies: the next attempt goes on in place on the checkpoint.
+	began = time.Now()
+	_, err = berth.KillSparkDriver(w.rig.Dir(), down.Status.Driver.Name)
+	require.NoError(t, err)
+	again, err := w.berth.WaitSpark(w.ctx, s.name, "in attempt 2", func(st v1.SparkStatus) bool { return st.Attempt == 2 && st.Phase == "Running" })
+	require.NoError(t, err)
+	s.took("driver kill -9: the next attempt is registered", began)
+	again, err = w.berth.WaitExecutors(w.ctx, s.name, 2, executors)
+	require.NoError(t, err)
+	s.took("driver kill -9: its executors are connected", began)
+	s.counts("driver kill -9: everything is counted", began)
+	assert.Equal(t, down.Status.AppID, again.Status.AppID)
+	assert.Equal(t, down.Status.Driver.AgentID, again.Status.Driver.AgentID, "in place")
+	assert.Greater(t, ids(again)[0], slices.Max(append(ids(before), ids(down)...)), "executor ids are never used twice")
+	require.Len(t, again.Status.Attempts, 1)
+	assert.Equal(t, "FAILED", again.Status.Attempts[0].State)
+
+	require.NoError(t, s.stop())
+	require.NoError(t, s.numbers.WaitSeen(w.ctx))
+	require.NoError(t, s.numbers.Check())
+	batches, err := s.numbers.Batches()
+	require.NoError(t, err)
+	attempts := map[int64]int{}
+	for _, b := range batches {
+		assert.Equal(t, again.Status.AppID, b.Application, "Spark has Berth's id")
+		attempts[b.Attempt]++
+	}
+	assert.Len(t, attempts, 2, "both attempts have counted")
+	t.Logf("%d numbers in %d batches of attempts %v, each exactly once", s.numbers.Written(), len(batches), attempts)
+	s.killed()
+}
+
+// executorDies kills an executor of three: another one with a new id takes its place.
+func (s *stream) executorDies(up v1.SparkView) v1.SparkView {
+	s.t.Helper()
+	victim := up.Status.List[1]
+	began := time.Now()
+	_, err := berth.KillSparkExecutor(s.rig.Dir(), victim.Name)
+	require.NoError(s.t, err)
+	replaced, err := s.berth.WaitSpark(s.ctx, s.name, "with another executor", func(st v1.SparkStatus) bool {
+		return st.Scale.Running == 3 && len(st.List) == 3 && !slices.ContainsFunc(st.List, func(x v1.SparkTaskView) bool {
+			return x.ExecutorID == victim.ExecutorID || !x.Registered
+		})
+	})
+	require.NoError(s.t, err)
+	s.took("executor kill -9: another one is connected", began)
+	s.counts("executor kill -9: everything is counted", began)
+	assert.EqualValues(s.t, 1, replaced.Status.Attempt, "the driver is not touched")
+	return replaced
+}
+
+// killed kills the application by order: everything goes but the checkpoint volume.
+func (s *stream) killed() {
+	s.t.Helper()
+	began := time.Now()
+	_, err := s.berth.KillSpark(s.ctx, s.name, "end of test")
+	require.NoError(s.t, err)
+	view, err := s.berth.WaitSpark(s.ctx, s.name, "over", ended)
+	require.NoError(s.t, err)
+	s.took("killed by order: over", began)
+	assert.Equal(s.t, "Killed", view.Status.Phase)
+	require.NoError(s.t, s.numbers.Check())
+	require.NoError(s.t, rig.Eventually(s.ctx, 100*time.Millisecond, "the end of all tasks", func(ctx context.Context) error {
+		tasks, err := s.mesos.Tasks(ctx)
+		if err == nil && len(tasks) > 0 {
+			err = fmt.Errorf("%d run, one is %s", len(tasks), tasks[0].TaskID.Value)
+		}
+		return err
+	}))
+	volumes := 0
+	for _, a := range s.mesos.Agents() {
+		v, err := s.mesos.Volumes(s.ctx, a)
+		require.NoError(s.t, err)
+		volumes += len(v)
+	}
+	assert.Equal(s.t, 1, volumes, "the checkpoint's is kept: only an order destroys data")
+}
