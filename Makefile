@@ -46,6 +46,14 @@ demo: setup ## run the main job on real parts and stay up until Ctrl-C
 demo-check: setup ## the demo without a person: exit code 0 or 1
 	$(GO) run ./test/cmd/demo -check
 
+.PHONY: demo-spark
+demo-spark: setup-everything spark-backend ## run a Spark streaming job, scale it live, kill its driver, and stay up until Ctrl-C
+	$(GO) run ./test/cmd/demo-spark
+
+.PHONY: demo-spark-check
+demo-spark-check: setup-everything spark-backend ## the same without a person: exit code 0 or 1
+	$(GO) run ./test/cmd/demo-spark -check
+
 .PHONY: test
 test: quick setup-everything build spark-backend ## the whole suite with the race detector, on real systems, and FRESH seeds of the simulator
 	$(GO) run ./test/cmd/sim -fresh $(FRESH)

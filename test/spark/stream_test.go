@@ -2,7 +2,10 @@ package spark
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"slices"
 	"testing"
@@ -20,27 +23,6 @@ import (
 // full reports whether what takes long is to be run too: make test-spark.
 func full() bool { return os.Getenv("BERTH_TEST_SPARK") == "full" }
 
-// streaming is the spec of a job that counts, on a checkpoint volume.
-func streaming(name, version, program string, n *sparkjob.Numbers) string {
-	return fmt.Sprintf(`
-name: %s
-spec:
-  version: %s
-  appResource: %s
-  args: [%s, %s]
-  properties:
-    spark.driver.extraJavaOptions: "-XX:TieredStopAtLevel=1"
-    spark.executor.extraJavaOptions: "-XX:TieredStopAtLevel=1"
-    spark.berth.syncWait: 2s
-  driver:
-    cpus: 0.5
-    memory: 512mb
-    checkpoint: {size: 1gb}
-    supervise: {}
-  executors: {count: 1, memory: 512mb, maxPerHost: 1}
-`, name, version, program, n.Input, n.Ledger)
-}
-
 // stream is a streaming job that runs, and its input.
 type stream struct {
 	*world
@@ -57,7 +39,7 @@ func newStream(w *world, version string) *stream {
 	s.numbers, err = sparkjob.NewNumbers(w.rig, "numbers")
 	require.NoError(w.t, err)
 	began := time.Now()
-	_, err = w.berth.ApplySpark(w.ctx, s.name, streaming(s.name, version, w.program("count.py"), s.numbers))
+	_, err = w.berth.ApplySpark(w.ctx, s.name, sparkjob.Streaming(s.name, version, w.program("count.py"), s.numbers))
 	require.NoError(w.t, err)
 	_, err = w.berth.WaitExecutors(w.ctx, s.name, 1, 1)
 	require.NoError(w.t, err)
@@ -115,6 +97,7 @@ func TestStream(t *testing.T) {
 		hosts[x.Hostname] = true
 	}
 	assert.Len(t, hosts, 3, "one per host")
+	s.shows()
 
 	before := up
 	if full() {
@@ -159,6 +142,10 @@ func TestStream(t *testing.T) {
 	require.Len(t, again.Status.Attempts, 1)
 	assert.Equal(t, "FAILED", again.Status.Attempts[0].State)
 
+	if full() {
+		s.drains()
+	}
+
 	require.NoError(t, s.stop())
 	require.NoError(t, s.numbers.WaitSeen(w.ctx))
 	require.NoError(t, s.numbers.Check())
@@ -172,6 +159,44 @@ func TestStream(t *testing.T) {
 	assert.Len(t, attempts, 2, "both attempts have counted")
 	t.Logf("%d numbers in %d batches of attempts %v, each exactly once", s.numbers.Written(), len(batches), attempts)
 	s.killed()
+}
+
+// shows demands the driver's UI and what its stream does, through Berth.
+func (s *stream) shows() {
+	s.t.Helper()
+	get := func(path string) ([]byte, error) {
+		req, err := http.NewRequestWithContext(s.ctx, http.MethodGet, s.berth.URL()+"/v1/spark/"+s.name+path, nil)
+		if err != nil {
+			return nil, err
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s: %s", resp.Status, body)
+		}
+		return body, err
+	}
+	page, err := get("/ui/executors/")
+	require.NoError(s.t, err)
+	assert.Contains(s.t, string(page), "Executors (")
+	require.NoError(s.t, rig.Eventually(s.ctx, 500*time.Millisecond, "the stream's metrics", func(context.Context) error {
+		body, err := get("/metrics")
+		if err != nil {
+			return err
+		}
+		var m v1.SparkMetrics
+		if err := json.Unmarshal(body, &m); err != nil {
+			return err
+		}
+		if len(m.Streams) != 1 || m.Streams[0].Kind != v1.SparkStructured || m.Streams[0].InputRate <= 0 || m.Executors.Running != 3 {
+			return fmt.Errorf("they are %s", body)
+		}
+		return nil
+	}))
 }
 
 // executorDies kills an executor of three: another one with a new id takes its place.
@@ -191,6 +216,32 @@ func (s *stream) executorDies(up v1.SparkView) v1.SparkView {
 	s.counts("executor kill -9: everything is counted", began)
 	assert.EqualValues(s.t, 1, replaced.Status.Attempt, "the driver is not touched")
 	return replaced
+}
+
+// drains takes an agent with an executor away in order: another executor takes its
+// place on another agent, and the driver is not touched.
+func (s *stream) drains() {
+	s.t.Helper()
+	view := s.scale(2, 2)
+	driver := view.Status.Driver
+	victim := view.Status.List[0]
+	if victim.AgentID == driver.AgentID {
+		victim = view.Status.List[1]
+	}
+	began := time.Now()
+	agent := s.mesos.Agent(victim.Hostname)
+	require.NotNil(s.t, agent)
+	require.NoError(s.t, s.mesos.Drain(s.ctx, agent, time.Minute))
+	view, err := s.berth.WaitSpark(s.ctx, s.name, "away from "+victim.Hostname, func(st v1.SparkStatus) bool {
+		return len(st.List) == 2 && st.Scale.Running == 2 && !slices.ContainsFunc(st.List, func(x v1.SparkTaskView) bool {
+			return x.Hostname == victim.Hostname || !x.Registered
+		})
+	})
+	require.NoError(s.t, err)
+	s.took("agent drained: another executor is connected elsewhere", began)
+	s.counts("agent drained: everything is counted", began)
+	require.NoError(s.t, s.mesos.WaitDrained(s.ctx, agent))
+	assert.Equal(s.t, driver.TaskID, view.Status.Driver.TaskID)
 }
 
 // killed kills the application by order: everything goes but the checkpoint volume.

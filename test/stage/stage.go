@@ -13,6 +13,7 @@ import (
 	"github.com/berthdata/berth/test/rig/berth"
 	"github.com/berthdata/berth/test/rig/mesos"
 	"github.com/berthdata/berth/test/rig/setup"
+	"github.com/berthdata/berth/test/rig/spark"
 	"github.com/berthdata/berth/test/rig/zookeeper"
 )
 
@@ -33,13 +34,20 @@ var Agents = []mesos.AgentOptions{
 	{Attributes: "rack:r3;zone:z1", Resources: "cpus:2;mem:4096;disk:20480"},
 }
 
-// Open starts everything and waits until Berth is ready; each step is told to
-// say. Close the stage at the end, whatever Open returned.
-func Open(ctx context.Context, name string, say func(format string, args ...any), log io.Writer) (*Stage, error) {
+// Open starts everything and waits until Berth is ready, which runs what is wanted
+// of Elasticsearch and Spark; each step is told to say. Close the stage at the end,
+// whatever Open returned.
+func Open(ctx context.Context, name string, want setup.Want, say func(format string, args ...any), log io.Writer) (*Stage, error) {
 	s := &Stage{}
 	var err error
-	if s.Assets, err = setup.Prepare(ctx, setup.All(), log); err != nil {
+	if s.Assets, err = setup.Prepare(ctx, want, log); err != nil {
 		return s, err
+	}
+	var backend string
+	if len(want.Spark) > 0 {
+		if backend, err = spark.Backend(ctx); err != nil {
+			return s, err
+		}
 	}
 	if s.Rig, err = rig.New(name); err != nil {
 		return s, err
@@ -63,6 +71,7 @@ func Open(ctx context.Context, name string, say func(format string, args ...any)
 	say("Mesos       http://%s with %d agents", s.Mesos.MasterURL(), len(Agents))
 	s.Berth, err = berth.Start(s.Rig, berth.Options{
 		Binaries: s.Binaries, Mesos: s.Mesos.MasterURL(), ZooKeeper: s.ZooKeeper.Addr, Elasticsearch: s.Assets.Elasticsearch,
+		Spark: s.Assets.Spark, SparkBackend: backend,
 	})
 	if err != nil {
 		return s, fmt.Errorf("starting Berth: %w", err)

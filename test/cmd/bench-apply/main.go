@@ -42,7 +42,7 @@ func run(ctx context.Context, rounds int) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(rounds)*4*time.Minute+5*time.Minute)
 	defer cancel()
 	say := func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
-	st, err := stage.Open(ctx, "bench-apply", say, os.Stdout)
+	st, err := stage.Open(ctx, "bench-apply", setup.All(), say, os.Stdout)
 	defer func() { err = errors.Join(err, st.Close()) }()
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/berth"
 	"github.com/berthdata/berth/test/rig/documents"
+	"github.com/berthdata/berth/test/rig/setup"
 	"github.com/berthdata/berth/test/stage"
 )
 
@@ -50,7 +51,7 @@ func run(ctx context.Context, check bool) (err error) {
 	s := show{began: time.Now()}
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	st, err := stage.Open(bounded, "demo", s.say, os.Stdout)
+	st, err := stage.Open(bounded, "demo", setup.All(), s.say, os.Stdout)
 	defer func() {
 		s.say("stopping what the demo started")
 		err = errors.Join(err, st.Close())
