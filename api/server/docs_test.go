@@ -34,12 +34,19 @@ func requireValid(t *testing.T, doc []byte) v1.Cluster {
 func TestExamplesAreValid(t *testing.T) {
 	files, err := filepath.Glob(docs + "/examples/*.yaml")
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(files), 2)
+	require.GreaterOrEqual(t, len(files), 5)
 	for _, file := range files {
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			doc, err := os.ReadFile(file)
 			require.NoError(t, err)
-			requireValid(t, doc)
+			if !strings.HasPrefix(filepath.Base(file), "spark-") {
+				requireValid(t, doc)
+				return
+			}
+			a, err := server.DecodeSparkYAML(doc)
+			require.NoError(t, err)
+			a.SetDefaults()
+			require.Nil(t, a.Validate(v1.Validation{}))
 		})
 	}
 }

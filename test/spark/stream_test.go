@@ -182,7 +182,8 @@ func (s *stream) shows() {
 	}
 	page, err := get("/ui/executors/")
 	require.NoError(s.t, err)
-	assert.Contains(s.t, string(page), "Executors (")
+	assert.Contains(s.t, string(page), "<title>count - Executors")
+	assert.Contains(s.t, string(page), "/v1/spark/count/ui/static/", "it finds its parts through Berth")
 	require.NoError(s.t, rig.Eventually(s.ctx, 500*time.Millisecond, "the stream's metrics", func(context.Context) error {
 		body, err := get("/metrics")
 		if err != nil {
