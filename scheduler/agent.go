@@ -324,6 +324,8 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 		c.agentsWanted()
 	}
 	s.Bind.Ports, s.Bind.DiskMiB, s.Bind.HasData = h.Ports, h.Disk, old.HasData
+	// What was being given back, because no volume can be made there, still is.
+	s.Bind.CreateFailures = old.CreateFailures
 	s.elsewhere = ""
 	if s.Want == state.WantNothing {
 		// It was given up for lost and has a successor: its data is kept.
@@ -337,15 +339,16 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 // known by its name or address here, never by an attribute, which is copied with
 // the agent's configuration. What shows on another machine may be a copy, of a
 // restored image or a cloned disk, while the node runs on where it was; and the
-// host rule was never asked. So a node that is to run stays, and an operator who
-// did move the disks declares the old agent gone. What is only kept follows once
+// host rule was never asked. So a node that is to run stays, as does one whose
+// replacement may still be taken back, and an operator who did move the disks declares
+// the old agent gone. What is only kept follows once
 // the old agent is not there any more.
 func (c *Core) mayFollow(a *agent, s *slot) bool {
 	b := s.Bind
 	if a.hostname == b.Hostname || a.address == b.Address {
 		return true
 	}
-	return s.Want != state.WantRun && !s.live() && c.observedAt.After(c.subscribedAt) && c.agents[b.AgentID] == nil
+	return s.Want != state.WantRun && s.Want != state.WantReplaced && !s.live() && c.observedAt.After(c.subscribedAt) && c.agents[b.AgentID] == nil
 }
 
 // mayBeDestroyed reports whether a DESTROY that was sent may still be carried

@@ -187,12 +187,13 @@ type cluster struct {
 	lastFull    observe.Observation
 	// awayFull is the newest full answer to a question that named the nodes that are
 	// away, and nothing else, as such; awayAsked is when it was asked.
-	awayFull   observe.Observation
-	awayAsked  time.Time
-	noMaster   bool         // the last answer was that there is no elected master
-	askKind    observe.Kind // of the question under way
-	conditions map[string]v1.Condition
-	phase      string
+	awayFull      observe.Observation
+	awayAsked     time.Time
+	noMaster      bool         // the last answer was that there is no elected master
+	noMasterAsked time.Time    // when the question was asked to which that is the answer
+	askKind       observe.Kind // of the question under way
+	conditions    map[string]v1.Condition
+	phase         string
 
 	// Of a rolling restart: whose turn is next, the gates of it, and what
 	// Elasticsearch last said against a step.

@@ -91,6 +91,12 @@ const (
 	// restartStuck after what time without a step it says that it is stuck.
 	restartTries = 3
 	restartStuck = 10 * time.Minute
+	// restartFresh is how old an answer of Elasticsearch may be, by its question, for
+	// a node to be stopped by it, and how long KILL may take to leave; restartRestrict
+	// how long allocation may take to be restricted in between. Later than that all
+	// is judged anew.
+	restartFresh    = 15 * time.Second
+	restartRestrict = 30 * time.Second
 
 	// orphansFor is how long an executor may run on that its agent has forgotten: an
 	// agent's default --recovery_timeout, 15 min, and what it takes to end.

@@ -73,7 +73,7 @@ func (c *Core) elasticObserved(e ElasticObserved) {
 		cl.nextAsk = c.now.Add(observeForming)
 		return
 	}
-	cl.noMaster = e.ErrClass == string(observe.NoMaster)
+	cl.noMaster, cl.noMasterAsked = e.ErrClass == string(observe.NoMaster), asked
 	switch uuid := e.Observation.ClusterUUID; {
 	case e.Err != "":
 		cl.observeErr = clip(fmt.Sprintf("%s: %s", e.ErrClass, e.Err))

@@ -18,10 +18,13 @@ import (
 // meanwhile is not restarted twice.
 
 // needsRestart reports whether a slot's task was built from another spec, or, by
-// an order, at another time.
+// an order, at another time; or was to be stopped, and KILL may still reach it.
 func (cl *cluster) needsRestart(s *slot) bool {
 	if s.Want != state.WantRun || !s.live() {
 		return false
+	}
+	if !s.Task.KillOrdered.IsZero() {
+		return true
 	}
 	if r := cl.Restart; r != nil && r.Ordered && s.Task.LaunchedAt.Before(r.At) &&
 		(len(r.Nodes) == 0 || slices.Contains(r.Nodes, s.Name)) {
@@ -82,6 +85,29 @@ func (c *Core) restarting(s *slot) bool {
 	return cl != nil && cl.Restart != nil && cl.Restart.Slot == s.ID && cl.Restart.Step == state.RestartStop && cl.Restart.Life == s.Life
 }
 
+// mayStop reports whether KILL of the node under way may leave: it has before, or
+// what the gates saw is still so. A leader that takes over, or a subscription that
+// was away, finds a cluster that it knows nothing of yet.
+func (c *Core) mayStop(s *slot) bool {
+	cl := c.clusters[s.Owner]
+	if !s.killedAt.IsZero() || !cl.Restart.Restricted {
+		return true
+	}
+	for _, o := range cl.list() {
+		if o != s && o.Want == state.WantRun && o.live() && !o.confirmed {
+			return false
+		}
+	}
+	return !c.stopOverdue(cl, s)
+}
+
+// stopOverdue reports whether the node under way must be judged anew before it is
+// stopped.
+func (c *Core) stopOverdue(cl *cluster, s *slot) bool {
+	r := cl.Restart
+	return s.killedAt.IsZero() && r.Restricted && (!r.Since.Add(restartFresh).After(c.now) || c.connected && c.secondFailure(cl, s))
+}
+
 // settleRestart takes a rolling restart as far as it goes now.
 func (c *Core) settleRestart(cl *cluster) {
 	if cl.Restart == nil && !c.beginRestart(cl) {
@@ -117,12 +143,17 @@ func (c *Core) restartGoesOn(cl *cluster) bool {
 	lost := r.Slot != "" && (s == nil || s.Want != state.WantRun)
 	switch r.Step {
 	case state.RestartStop:
-		if !lost && s.Life <= r.Life && s.live() {
-			c.look[s.ID] = true
-			return false
+		switch {
+		case lost || s.Life > r.Life || !s.live():
+			c.restartStep(cl, state.RestartStart)
+			return true
+		case c.stopOverdue(cl, s):
+			c.why("%s is not stopped: what its gates saw is old, or not so any more", s.ID)
+			c.restartStep(cl, state.RestartRelease)
+			return true
 		}
-		c.restartStep(cl, state.RestartStart)
-		return true
+		c.look[s.ID] = true
+		return false
 	case state.RestartStart:
 		switch {
 		case lost:
@@ -168,8 +199,12 @@ func (c *Core) restartStep(cl *cluster, step state.RestartStep) {
 func (c *Core) nextRestart(cl *cluster) {
 	r := cl.Restart
 	left := cl.toRestart()
-	if len(left) == 0 || r.Cancelled {
-		c.endRestart(cl, len(left))
+	if r.Cancelled {
+		// The node under way is finished, also if it has to be judged anew.
+		left = slices.DeleteFunc(left, func(s *slot) bool { return s.Task.KillOrdered.IsZero() })
+	}
+	if len(left) == 0 {
+		c.endRestart(cl)
 		return
 	}
 	s := c.restartCandidate(cl, left)
@@ -178,12 +213,13 @@ func (c *Core) nextRestart(cl *cluster) {
 		return
 	}
 	cl.candidate = s.Name
-	cl.gates = plan.RestartGates(c.restartFacts(cl, s))
+	facts := c.restartFacts(cl, s)
+	cl.gates = plan.RestartGates(facts)
 	if r.Paused || c.closedGate(cl) != nil {
 		return
 	}
 	r.Slot, r.Life = s.ID, s.Life
-	if s.Task.HealthySince.IsZero() {
+	if !facts.Candidate.Joined {
 		// It holds nothing: there is no allocation to hold back.
 		c.restartStep(cl, state.RestartStop)
 		c.look[s.ID] = true
@@ -194,8 +230,8 @@ func (c *Core) nextRestart(cl *cluster) {
 	c.publish("NodeRestarting", cl.Spec.Name, s.Name, "restarting %s (%d of %d left)", s.Name, len(left), r.Total)
 }
 
-func (c *Core) endRestart(cl *cluster, left int) {
-	r := cl.Restart
+func (c *Core) endRestart(cl *cluster) {
+	r, left := cl.Restart, len(cl.toRestart())
 	switch {
 	case r.Cancelled && left > 0:
 		cl.RestartCancelled = cl.Generation
@@ -208,11 +244,16 @@ func (c *Core) endRestart(cl *cluster, left int) {
 }
 
 // restartCandidate is the node whose turn it is: one that can be stopped. Nodes
-// that are down come back from the spec of now by themselves.
+// that are down come back from the spec of now by themselves. A KILL that may have
+// left may still arrive: no other node is stopped before.
 func (c *Core) restartCandidate(cl *cluster, left []*slot) *slot {
 	byName := map[string]*slot{}
 	var members []plan.Member
+	begun := slices.ContainsFunc(left, func(s *slot) bool { return !s.Task.KillOrdered.IsZero() })
 	for _, s := range left {
+		if begun && s.Task.KillOrdered.IsZero() {
+			continue
+		}
 		if s.confirmed && s.Task.State != state.TaskUnreachable {
 			byName[s.Name] = s
 			members = append(members, cl.member(s))
@@ -264,7 +305,16 @@ func (c *Core) restartFacts(cl *cluster, s *slot) plan.RestartFacts {
 		}
 	}
 	o := cl.lastFull
-	f.Seen = o.Full && !cl.fullAsked.Before(cl.Restart.Since) && cl.observeErr == ""
+	f.Seen = o.Full && !cl.fullAsked.Before(cl.Restart.Since) && cl.fullAsked.Add(restartFresh).After(c.now) && cl.observeErr == ""
+	if !f.Candidate.Joined {
+		// What Mesos tells may be late: an acknowledgement that was lost holds the
+		// next status back for minutes, and the node may have joined unheard.
+		if f.Seen && len(o.Nodes) > 0 {
+			f.Candidate.Joined = slices.ContainsFunc(o.Nodes, func(n observe.Node) bool { return n.Name == s.Name })
+		} else {
+			f.JoinUnknown = cl.ClusterUUID != "" && !(cl.noMaster && cl.noMasterAsked.Add(restartFresh).After(c.now))
+		}
+	}
 	if f.Seen {
 		f.Health, f.TimedOut, f.Members = o.Health, o.TimedOut, len(o.Nodes)
 		f.Initializing, f.Relocating, f.Fetching = o.Initializing, o.Relocating, o.InFlightFetch
@@ -351,7 +401,7 @@ func (c *Core) allocationAnswered(cl *cluster, failure string) {
 		r.Restricted, cl.restartErr = false, ""
 		c.touchCluster(cl)
 	case r.Step != state.RestartRestrict:
-	case s == nil || s.Want != state.WantRun || s.Life != r.Life || c.secondFailure(cl, s):
+	case s == nil || s.Want != state.WantRun || s.Life != r.Life || c.secondFailure(cl, s) || !r.Since.Add(restartRestrict).After(c.now):
 		// Something else has happened meanwhile: not now.
 		c.restartStep(cl, state.RestartRelease)
 	default:
@@ -360,13 +410,14 @@ func (c *Core) allocationAnswered(cl *cluster, failure string) {
 	}
 }
 
-// secondFailure reports whether another node went away since the gates were open.
+// secondFailure reports whether another node went away since the gates were open,
+// even if it is back: while allocation is restricted it has no shards.
 func (c *Core) secondFailure(cl *cluster, s *slot) bool {
 	if c.overridden(cl, plan.GateOthersHealthy) {
 		return false
 	}
 	for _, o := range cl.list() {
-		if c.openReplacement(cl, o) || o != s && o.Want == state.WantRun && o.Bind != nil && !o.healthy() {
+		if c.openReplacement(cl, o) || o != s && o.Want == state.WantRun && o.Bind != nil && (!o.healthy() || o.Task.HealthySince.After(cl.Restart.Since)) {
 			return true
 		}
 	}

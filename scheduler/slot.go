@@ -79,7 +79,7 @@ func (c *Core) settleLive(s *slot, at func(time.Time)) (wantsOffer bool) {
 		c.askReturned(s)
 		return s.elsewhere != ""
 	}
-	if s.Want != state.WantRun || c.restarting(s) {
+	if s.Want != state.WantRun || c.restarting(s) && c.mayStop(s) {
 		c.kill(s, at)
 		return false
 	}

@@ -127,11 +127,12 @@ func (c *Core) update(cl *cluster, spec v1.Cluster, e SpecPut) *v1.Accepted {
 	return &v1.Accepted{Name: spec.Name, Generation: cl.Generation, PlanID: plan.ID(spec.Name, cl.Generation), Changed: true, Changes: changes, Message: text}
 }
 
-// versions are the Elasticsearch versions of the running nodes, sorted.
+// versions are the Elasticsearch versions of the nodes that run, or that have data
+// and ran last with them, sorted: a node that is down has written all the same.
 func (cl *cluster) versions() []string {
 	var list []string
 	for _, s := range cl.list() {
-		if !s.live() {
+		if !s.live() && (s.Task == nil || s.Bind == nil || !s.Bind.HasData) {
 			continue
 		}
 		v := s.Task.Version

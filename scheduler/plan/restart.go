@@ -140,6 +140,9 @@ type RestartFacts struct {
 	Candidate  Member
 	Others     []Member // the other wanted nodes of the cluster
 	Unanswered int      // tasks that have not answered; -1: not subscribed
+	// JoinUnknown: whether the candidate, which has not joined by Mesos, is a member
+	// all the same is not known. Where Elasticsearch has told, Joined says it.
+	JoinUnknown bool
 	// Seen: there is a readable answer that was asked for after the last change.
 	// Health and the counts are of it.
 	Seen                               bool
@@ -162,8 +165,8 @@ type Gate struct {
 }
 
 // RestartGates judges whether a node may be stopped now. A node that never joined
-// in its present life passes all but the first: it holds nothing, and a broken
-// configuration could not be repaired otherwise.
+// in its present life, as far as that is known, passes all but the first: it holds
+// nothing, and a broken configuration could not be repaired otherwise.
 func RestartGates(f RestartFacts) []Gate {
 	var gates []Gate
 	gate := func(name string, open bool, format string, args ...any) {
@@ -175,6 +178,7 @@ func RestartGates(f RestartFacts) []Gate {
 	}
 	gate(GateReconciled, f.Unanswered == 0, "%s", unanswered(f.Unanswered))
 	if !f.Candidate.Joined {
+		gate(GateCopiesElsewhere, !f.JoinUnknown, "whether %s has joined is not known: Mesos may tell it late, and Elasticsearch does not answer", f.Candidate.Name)
 		return gates
 	}
 	away := ""
