@@ -26,11 +26,11 @@ func ResolveUser(name string) (Identity, error) {
 		return Identity{UID: euid, GID: os.Getegid()}, nil
 	}
 	if name == "" {
-		return Identity{}, errors.New("the executor runs as root and no user is named for the node: Elasticsearch must not run as root; set the scheduler's node user")
+		return Identity{}, errors.New("the executor runs as root and no user is named for the process, which must not: set the scheduler's --node-user and --spark-user")
 	}
 	u, err := lookup(name)
 	if err != nil {
-		return Identity{}, fmt.Errorf("user %q for the node is not known on this agent: %w", name, err)
+		return Identity{}, fmt.Errorf("user %q for the process is not known on this agent: %w", name, err)
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
@@ -38,7 +38,7 @@ func ResolveUser(name string) (Identity, error) {
 		return Identity{}, fmt.Errorf("user %q: %w", name, err)
 	}
 	if uid == 0 {
-		return Identity{}, fmt.Errorf("user %q for the node is root: Elasticsearch must not run as root; set the scheduler's node user to another", name)
+		return Identity{}, fmt.Errorf("user %q is root, as which no process may run: set the scheduler's --node-user or --spark-user to another", name)
 	}
 	c := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
 	groups, err := u.GroupIds()

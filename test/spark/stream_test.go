@@ -29,6 +29,7 @@ type stream struct {
 	name    string
 	numbers *sparkjob.Numbers
 	stop    func() error
+	highest int64 // executor id that was seen
 }
 
 // newStream starts a streaming job, and input that goes on.
@@ -63,6 +64,12 @@ func (s *stream) counts(what string, since time.Time) {
 	s.took(what, since)
 }
 
+// saw remembers the ids of executors.
+func (s *stream) saw(v v1.SparkView) v1.SparkView {
+	s.highest = max(s.highest, slices.Max(ids(v)))
+	return v
+}
+
 // ids are the ids of the executors.
 func ids(v v1.SparkView) []int64 {
 	var out []int64
@@ -83,7 +90,7 @@ func (s *stream) scale(attempt int64, n int) v1.SparkView {
 	require.NoError(s.t, err)
 	s.took(fmt.Sprintf("scaled to %d: so many run and are connected", n), began)
 	s.counts(fmt.Sprintf("scaled to %d: everything is counted", n), began)
-	return view
+	return s.saw(view)
 }
 
 // TestStream: a streaming job that is scaled, and whose parts are killed one after
@@ -119,29 +126,13 @@ func TestStream(t *testing.T) {
 	assert.Equal(t, 3, after.Status.Scale.Wanted, "the operator's number survives")
 	require.NoError(t, dead.Restart())
 
-	down, executors := after, 3
+	down := after
 	if full() {
-		down, executors = s.scale(1, 1), 1
+		down = s.scale(1, 1)
 		assert.Subset(t, ids(after), ids(down), "one of those that were there is left")
 	}
 
-	// The driver dies: the next attempt goes on in place on the checkpoint.
-	began = time.Now()
-	_, err = berth.KillSparkDriver(w.rig.Dir(), down.Status.Driver.Name)
-	require.NoError(t, err)
-	again, err := w.berth.WaitSpark(w.ctx, s.name, "in attempt 2", func(st v1.SparkStatus) bool { return st.Attempt == 2 && st.Phase == "Running" })
-	require.NoError(t, err)
-	s.took("driver kill -9: the next attempt is registered", began)
-	again, err = w.berth.WaitExecutors(w.ctx, s.name, 2, executors)
-	require.NoError(t, err)
-	s.took("driver kill -9: its executors are connected", began)
-	s.counts("driver kill -9: everything is counted", began)
-	assert.Equal(t, down.Status.AppID, again.Status.AppID)
-	assert.Equal(t, down.Status.Driver.AgentID, again.Status.Driver.AgentID, "in place")
-	assert.Greater(t, ids(again)[0], slices.Max(append(ids(before), ids(down)...)), "executor ids are never used twice")
-	require.Len(t, again.Status.Attempts, 1)
-	assert.Equal(t, "FAILED", again.Status.Attempts[0].State)
-
+	again := s.driverDies(down)
 	if full() {
 		s.drains()
 	}
@@ -159,6 +150,31 @@ func TestStream(t *testing.T) {
 	assert.Len(t, attempts, 2, "both attempts have counted")
 	t.Logf("%d numbers in %d batches of attempts %v, each exactly once", s.numbers.Written(), len(batches), attempts)
 	s.killed()
+}
+
+// driverDies kills the driver: the next attempt goes on in place on the checkpoint,
+// with as many executors.
+func (s *stream) driverDies(before v1.SparkView) v1.SparkView {
+	s.t.Helper()
+	was := before.Status
+	began := time.Now()
+	_, err := berth.KillSparkDriver(s.rig.Dir(), was.Driver.Name)
+	require.NoError(s.t, err)
+	again, err := s.berth.WaitSpark(s.ctx, s.name, "in the next attempt", func(st v1.SparkStatus) bool {
+		return st.Attempt == was.Attempt+1 && st.Phase == "Running"
+	})
+	require.NoError(s.t, err)
+	s.took("driver kill -9: the next attempt is registered", began)
+	again, err = s.berth.WaitExecutors(s.ctx, s.name, was.Attempt+1, len(was.List))
+	require.NoError(s.t, err)
+	s.took("driver kill -9: its executors are connected", began)
+	s.counts("driver kill -9: everything is counted", began)
+	assert.Equal(s.t, was.AppID, again.Status.AppID)
+	assert.Equal(s.t, was.Driver.AgentID, again.Status.Driver.AgentID, "in place")
+	assert.Greater(s.t, ids(again)[0], s.highest, "executor ids are never used twice")
+	require.Len(s.t, again.Status.Attempts, int(was.Attempt))
+	assert.Equal(s.t, "FAILED", again.Status.Attempts[0].State)
+	return s.saw(again)
 }
 
 // shows demands the driver's UI and what its stream does, through Berth.
@@ -216,7 +232,7 @@ func (s *stream) executorDies(up v1.SparkView) v1.SparkView {
 	s.took("executor kill -9: another one is connected", began)
 	s.counts("executor kill -9: everything is counted", began)
 	assert.EqualValues(s.t, 1, replaced.Status.Attempt, "the driver is not touched")
-	return replaced
+	return s.saw(replaced)
 }
 
 // drains takes an agent with an executor away in order: another executor takes its
