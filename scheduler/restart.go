@@ -90,7 +90,7 @@ func (c *Core) restarting(s *slot) bool {
 // was away, finds a cluster that it knows nothing of yet.
 func (c *Core) mayStop(s *slot) bool {
 	cl := c.clusters[s.Owner]
-	if !s.killedAt.IsZero() {
+	if !s.killedAt.IsZero() || !cl.Restart.Restricted {
 		return true
 	}
 	for _, o := range cl.list() {
@@ -105,7 +105,7 @@ func (c *Core) mayStop(s *slot) bool {
 // stopped.
 func (c *Core) stopOverdue(cl *cluster, s *slot) bool {
 	r := cl.Restart
-	return s.killedAt.IsZero() && (!r.Since.Add(restartFresh).After(c.now) || r.Restricted && c.connected && c.secondFailure(cl, s))
+	return s.killedAt.IsZero() && r.Restricted && (!r.Since.Add(restartFresh).After(c.now) || c.connected && c.secondFailure(cl, s))
 }
 
 // settleRestart takes a rolling restart as far as it goes now.
