@@ -17,6 +17,7 @@ import (
 	v1 "github.com/berthdata/berth/api/v1"
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/berth"
+	sparkrig "github.com/berthdata/berth/test/rig/spark"
 	"github.com/berthdata/berth/test/rig/sparkjob"
 )
 
@@ -149,6 +150,23 @@ func TestStream(t *testing.T) {
 	}
 	assert.Len(t, attempts, 2, "both attempts have counted")
 	t.Logf("%d numbers in %d batches of attempts %v, each exactly once", s.numbers.Written(), len(batches), attempts)
+	s.killed()
+}
+
+// TestStreamOnTheNewestSpark: the same job on the other line, scaled and with its
+// driver killed.
+func TestStreamOnTheNewestSpark(t *testing.T) {
+	version := sparkrig.Versions[len(sparkrig.Versions)-1]
+	if !full() {
+		t.Skip("only in make test-spark")
+	}
+	w := newWorld(t, 6*time.Minute, 1, version)
+	s := newStream(w, version)
+	before := s.scale(1, 2)
+	s.driverDies(before)
+	require.NoError(t, s.stop())
+	require.NoError(t, s.numbers.WaitSeen(w.ctx))
+	require.NoError(t, s.numbers.Check())
 	s.killed()
 }
 
