@@ -306,8 +306,11 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	if s.live() {
 		c.setTask(s, state.TaskEnded, false)
 		s.Task.Message = "its agent came back under a new id without it"
+	}
+	if s.Task != nil && s.Task.Since.Add(orphansFor).After(c.now) {
 		// The new agent knows nothing of the executor, which may run on for as long
 		// as it waits for the old one: offers do not tell whether it uses the volume.
+		// That its agent was declared gone has not ended it either.
 		s.RetainUntil = later(s.RetainUntil, c.now.Add(orphansFor))
 	}
 	old := s.Bind
@@ -329,7 +332,7 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 	s.elsewhere = ""
 	if s.Want == state.WantNothing {
 		// It was given up for lost and has a successor: its data is kept.
-		s.Want, s.RetainUntil, s.Order = state.WantRetain, c.now.Add(c.cfg.Retention), nil
+		s.Want, s.RetainUntil, s.Order = state.WantRetain, later(s.RetainUntil, c.now.Add(c.cfg.Retention)), nil
 	}
 	c.touch(s)
 }

@@ -141,6 +141,11 @@ func (w *world) run(d *datadriven.TestData) string {
 		w.now = w.now.Add(time.Second) // an election takes its time
 		w.start()
 		return fmt.Sprintf("started with %d records\n", count(w.durable))
+	case "retention": // retention DURATION: the scheduler's default, from its next start on
+		d, err := time.ParseDuration(names(d)[0])
+		require.NoError(w.t, err)
+		w.retention = d
+		return "ok\n"
 	case "lose-state": // all records are lost; what the agents hold is not
 		w.let(true)
 		clear(w.durable)

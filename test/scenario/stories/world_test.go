@@ -56,6 +56,8 @@ type world struct {
 	lost    bool
 	refused mesos.Offer_Operation_Type
 
+	retention time.Duration // by default, from the next start on
+
 	asked map[string]observe.Request // newest question by cluster
 	kept  map[state.Key][]byte       // by the backup
 
@@ -66,7 +68,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	w := &world{
-		t: t, now: epoch, durable: map[state.Key][]byte{},
+		t: t, now: epoch, durable: map[state.Key][]byte{}, retention: 7 * 24 * time.Hour,
 		machines: map[string]*machine{}, offers: map[string]*mesos.Offer{}, failed: map[string]bool{}, asked: map[string]observe.Request{},
 	}
 	w.start()
@@ -88,7 +90,7 @@ func (w *world) start() {
 			"9.1.2":   {Home: "/opt/elasticsearch-9.1.2"},
 		},
 		ExecutorURL: "http://berth:8080", TokenKey: []byte("key"),
-		KillGrace: time.Minute, Retention: 7 * 24 * time.Hour,
+		KillGrace: time.Minute, Retention: w.retention,
 	}, maps.Clone(w.durable))
 	require.NoError(w.t, err)
 	w.core, w.wake, w.offers = core, w.now, map[string]*mesos.Offer{}
