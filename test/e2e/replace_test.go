@@ -42,6 +42,8 @@ func newLostNode(t *testing.T) *lostNode {
 	require.NoError(t, err)
 	require.NoError(t, w.index.Create(w.ctx, 3, 1))
 	require.NoError(t, w.index.Write(w.ctx, 0, w.docs))
+	// Ready is from before the index was made: a copy that has not started yet is none.
+	w.elastic(http.MethodGet, endpoints.HTTP[0], "/_cluster/health/docs?wait_for_status=green&timeout=60s", "")
 	w.whole("before")
 	w.before, err = w.berth.Node(w.ctx, w.name, w.victim)
 	require.NoError(t, err)
@@ -229,4 +231,43 @@ func TestReplaceRefused(t *testing.T) {
 		}
 		return nil
 	}))
+}
+
+// spare is the machine without a node.
+func (w *lostNode) spare() *mesos.Agent {
+	w.t.Helper()
+	nodes, err := w.berth.Nodes(w.ctx, w.name)
+	require.NoError(w.t, err)
+	free := []string{"agent1.test", "agent2.test", "agent3.test", "spare.test"}
+	for _, n := range nodes {
+		free = slices.DeleteFunc(free, func(host string) bool { return host == n.Hostname })
+	}
+	require.Len(w.t, free, 1)
+	agent := w.mesos.Agent(free[0])
+	require.NotNil(w.t, agent)
+	return agent
+}
+
+// TestReplaceCancelled: the order takes itself back when the node comes back before its
+// successor has a place.
+func TestReplaceCancelled(t *testing.T) {
+	w := newLostNode(t)
+	require.NoError(t, w.spare().Leave(w.ctx))
+	require.NoError(t, w.agent.Kill9(w.ctx))
+	w.waitState(w.victim, "Unreachable")
+	var accepted v1.Accepted
+	require.NoError(t, rig.Eventually(w.ctx, 500*time.Millisecond, "the order to be accepted", func(ctx context.Context) (err error) {
+		accepted, err = w.berth.ReplaceNode(ctx, w.name, w.victim, client.ReplaceOptions{})
+		return err
+	}))
+	replaced := w.waitState(w.victim, "Replaced")
+	assert.Equal(t, accepted.Successor, replaced.ReplacedBy)
+	require.NoError(t, w.agent.Start())
+	after := w.waitState(w.victim, "Healthy")
+	assert.Equal(t, w.before.TaskID, after.TaskID)
+	assert.Empty(t, after.ReplacedBy)
+	nodes, err := w.berth.Nodes(w.ctx, w.name)
+	require.NoError(t, err)
+	assert.Len(t, nodes, 3, "its successor is gone")
+	w.whole("after the node kept its place")
 }
