@@ -303,11 +303,12 @@ func (c *Core) elsewhere(a *agent, s *slot, h *volumes.Holding, offered bool) {
 		}
 		return
 	}
+	unknown := s.live() || s.Want == state.WantNothing
 	if s.live() {
 		c.setTask(s, state.TaskEnded, false)
 		s.Task.Message = "its agent came back under a new id without it"
 	}
-	if s.Task != nil && s.Task.Since.Add(orphansFor).After(c.now) {
+	if unknown {
 		// The new agent knows nothing of the executor, which may run on for as long
 		// as it waits for the old one: offers do not tell whether it uses the volume.
 		// That its agent was declared gone has not ended it either.

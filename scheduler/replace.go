@@ -37,7 +37,7 @@ func (c *Core) replaceNode(e NodeReplaceOrdered) (*v1.Accepted, *v1.Problem) {
 		return nil, problem
 	}
 	out := &v1.Accepted{Name: s.Name, Generation: cl.Generation, DryRun: e.DryRun}
-	if s.Want != state.WantRun && s.Replacement != nil {
+	if cl.Deletion == nil && s.Want != state.WantRun && s.Replacement != nil {
 		out.Successor = c.nameOf(s.Replacement.By)
 		out.Message = fmt.Sprintf("was ordered already, by %s at %s: %s takes its place", orSomebody(s.Replacement.User), s.Replacement.At.UTC().Format(time.RFC3339), out.Successor)
 		return out, nil

@@ -193,7 +193,7 @@ func (w *world) checkReply(ev scheduler.Event, r scheduler.Reply) {
 	if e, ok := ev.(scheduler.NodeReplaceOrdered); ok && r.Accepted != nil {
 		replaced := false
 		for _, s := range w.slots() {
-			replaced = replaced || s.Name == e.Node && s.Owner == e.Cluster && s.Want == state.WantReplaced && s.Replacement != nil
+			replaced = replaced || s.Name == e.Node && s.Owner == e.Cluster && s.Want != state.WantRun && s.Replacement != nil
 		}
 		if !replaced {
 			w.fatal("%s is to be replaced, which is not durable", e.Node)
