@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 
 	"github.com/elastic/go-elasticsearch/v8"
@@ -78,6 +80,11 @@ func (x *Index) Count(ctx context.Context) (int, error) {
 	return answer.Count, nil
 }
 
+// errContextLost: a node that was being stopped had answered the first phase of a
+// search, and freed what the second was to fetch. Elasticsearch cannot go on with
+// another copy then, and any node that stops does so (elastic/elasticsearch#8947).
+var errContextLost = errors.New("the search lost its context")
+
 func read(r *esapi.Response, err error, into any) error {
 	if err != nil {
 		return err
@@ -88,6 +95,9 @@ func read(r *esapi.Response, err error, into any) error {
 		return err
 	}
 	if r.IsError() {
+		if r.StatusCode == http.StatusNotFound && bytes.Contains(body, []byte(`"search_context_missing_exception"`)) {
+			return fmt.Errorf("%s: %.300s: %w", r.Status(), body, errContextLost)
+		}
 		return fmt.Errorf("%s: %.300s", r.Status(), body)
 	}
 	if into == nil {

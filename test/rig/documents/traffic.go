@@ -2,6 +2,8 @@ package documents
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"strings"
 	"sync"
 )
@@ -11,7 +13,10 @@ type Traffic struct {
 	// Written are acknowledged writes, each of a document of its own.
 	Written, FailedWrites int
 	Searches              int
-	FailedSearches        []error // bounded
+	// Repeated searches were between their two phases on a node when it was stopped:
+	// an application asks once more, and so does the driver.
+	Repeated       int
+	FailedSearches []error // bounded
 }
 
 // maxFailures bounds the errors that are kept of one driver.
@@ -51,11 +56,18 @@ func (x *Index) Drive(ctx context.Context, first int) *Driver {
 	d.running.Go(func() {
 		for ctx.Err() == nil {
 			err := x.search(ctx)
+			repeated := errors.Is(err, errContextLost)
+			if repeated {
+				err = x.search(ctx)
+			}
 			if ctx.Err() != nil {
 				return
 			}
 			d.mu.Lock()
 			d.traffic.Searches++
+			if repeated {
+				d.traffic.Repeated++
+			}
 			if err != nil && len(d.traffic.FailedSearches) < maxFailures {
 				d.traffic.FailedSearches = append(d.traffic.FailedSearches, err)
 			}
@@ -80,4 +92,9 @@ func (x *Index) search(ctx context.Context) error {
 		x.client.Search.WithAllowPartialSearchResults(allow),
 		x.client.Search.WithBody(strings.NewReader(`{"size":1,"query":{"match":{"text":"document"}}}`)))
 	return read(r, err, nil)
+}
+
+func (t Traffic) String() string {
+	return fmt.Sprintf("%d writes, %d of them failed; %d searches, %d of them repeated, %d failed",
+		t.Written+t.FailedWrites, t.FailedWrites, t.Searches, t.Repeated, len(t.FailedSearches))
 }
