@@ -1,14 +1,10 @@
 package elastic
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/elastic/go-elasticsearch/v8/esapi"
 
 	"github.com/berthdata/berth/scheduler/elastic/observe"
 )
@@ -21,11 +17,8 @@ const enableSetting = "cluster.routing.allocation.enable"
 // set is not overwritten: it may be the reason why nothing must move.
 func (r reader) allocate(ctx context.Context) (observe.Observation, error) {
 	o := observe.Observation{Seq: r.req.Seq}
-	if err := r.health(ctx, &o); err != nil {
+	if err := r.identify(ctx); err != nil {
 		return o, err
-	}
-	if o.ClusterName != r.req.Cluster {
-		return o, r.foreign(o.ClusterName)
 	}
 	have, err := r.enabled(ctx)
 	if err != nil {
@@ -49,7 +42,7 @@ func (r reader) allocate(ctx context.Context) (observe.Observation, error) {
 			return o, fail(observe.Conflict, "%s was set to %s and reads %s: somebody else is changing it", enableSetting, orAll(r.req.Allocation), orAll(now.effective()))
 		}
 	}
-	return observe.Observation{Seq: r.req.Seq}, nil
+	return o, nil
 }
 
 // enabling is the setting's two levels; "" is Elasticsearch's default, all.
@@ -116,14 +109,7 @@ func (r reader) enable(ctx context.Context) error {
 	case r.major() < 5:
 		value = "all" // null came with 5.0
 	}
-	body, err := json.Marshal(map[string]any{"persistent": map[string]any{enableSetting: value}})
-	if err != nil {
-		return err
-	}
-	_, err = r.ask(ctx, "PUT _cluster/settings", esapi.ClusterPutSettingsRequest{
-		Body: bytes.NewReader(body), MasterTimeout: r.masterTimeout(), Timeout: r.masterTimeout(),
-	}, smallBody)
-	return err
+	return r.putSettings(ctx, map[string]any{"persistent": map[string]any{enableSetting: value}})
 }
 
 // flush is a help, not a condition: a node whose translog is long recovers more

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,26 +17,12 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/rigtest"
-	"github.com/berthdata/berth/test/rig/setup"
 )
-
-// versionsVariable names versions, separated by commas, to test instead of the
-// default one; they must be installed.
-const versionsVariable = "BERTH_TEST_ELASTICSEARCH"
 
 // TestShardsAtRisk: what real clusters answer about shards whose only copy is on
 // a node that is counted as lost, while it is a member and after it has left.
 func TestShardsAtRisk(t *testing.T) {
-	versions := []string{setup.DefaultElasticsearch}
-	if v := os.Getenv(versionsVariable); v != "" {
-		versions = strings.Split(v, ",")
-	}
-	for _, v := range versions {
-		t.Run(v, func(t *testing.T) {
-			assets := rigtest.Need(t, setup.Want{Elasticsearch: []string{v}})
-			shardsAtRisk(t, assets.Elasticsearch[v])
-		})
-	}
+	rigtest.EachElasticsearch(t, shardsAtRisk)
 }
 
 func shardsAtRisk(t *testing.T, home elasticsearch.Home) {

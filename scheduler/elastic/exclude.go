@@ -28,12 +28,8 @@ func (r reader) exclude(ctx context.Context) (observe.Observation, error) {
 	if x == nil || x.Node == "" || strings.ContainsAny(x.Node, ",*") {
 		return done, fail(observe.Unreadable, "an exclusion without the name of one node")
 	}
-	var o observe.Observation
-	if err := r.health(ctx, &o); err != nil {
+	if err := r.identify(ctx); err != nil {
 		return done, err
-	}
-	if o.ClusterName != r.req.Cluster {
-		return done, r.foreign(o.ClusterName)
 	}
 	// In this order shards begin to move only when the node has no vote to lose, and
 	// a node gets its vote back before shards may come to it.
@@ -167,7 +163,12 @@ func (r reader) putExclusions(ctx context.Context, have, want exclusions) error 
 	if !slices.Equal(have.transient, want.transient) {
 		change["transient"] = map[string]any{excludeSetting: value(want.transient)}
 	}
-	body, err := json.Marshal(change)
+	return r.putSettings(ctx, change)
+}
+
+// putSettings changes cluster settings, by their levels.
+func (r reader) putSettings(ctx context.Context, levels map[string]any) error {
+	body, err := json.Marshal(levels)
 	if err != nil {
 		return err
 	}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -18,22 +16,12 @@ import (
 	"github.com/berthdata/berth/test/rig"
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/rigtest"
-	"github.com/berthdata/berth/test/rig/setup"
 )
 
 // TestNodeLeaves: a real node with the only copy of an index is drained, by the rules
 // that the core goes by, and killed; every document is still there.
 func TestNodeLeaves(t *testing.T) {
-	versions := []string{setup.DefaultElasticsearch}
-	if v := os.Getenv(versionsVariable); v != "" {
-		versions = strings.Split(v, ",")
-	}
-	for _, v := range versions {
-		t.Run(v, func(t *testing.T) {
-			assets := rigtest.Need(t, setup.Want{Elasticsearch: []string{v}})
-			nodeLeaves(t, assets.Elasticsearch[v])
-		})
-	}
+	rigtest.EachElasticsearch(t, nodeLeaves)
 }
 
 // leaver is a node that is to leave, and what was seen of it.

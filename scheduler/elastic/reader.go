@@ -105,6 +105,18 @@ func (r reader) foreign(name string) error {
 	return fail(observe.Unreadable, "cluster %q answers where %q was expected; its address was probably given to another node", name, r.req.Cluster)
 }
 
+// identify asks who answers, before anything is changed there.
+func (r reader) identify(ctx context.Context) error {
+	var o observe.Observation
+	if err := r.health(ctx, &o); err != nil {
+		return err
+	}
+	if o.ClusterName != r.req.Cluster {
+		return r.foreign(o.ClusterName)
+	}
+	return nil
+}
+
 // masterTimeout keeps the server's own waiting below ours, so that a cluster
 // without a master says so instead of running into our timeout. Two waits may
 // follow one another in one request.

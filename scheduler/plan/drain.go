@@ -41,14 +41,8 @@ type DrainFacts struct {
 // DrainGates judges whether a node may begin to leave now. One that holds nothing,
 // since it has never joined, passes all but the first.
 func DrainGates(f DrainFacts, holdsNothing bool) []Gate {
-	var gates []Gate
-	gate := func(name string, open bool, format string, args ...any) {
-		g := Gate{Name: name, Open: open}
-		if !open {
-			g.Message = fmt.Sprintf(format, args...)
-		}
-		gates = append(gates, g)
-	}
+	var gates gateList
+	gate := gates.add
 	gate(GateReconciled, f.Unanswered == 0, "%s", unanswered(f.Unanswered))
 	if holdsNothing {
 		return gates

@@ -164,18 +164,24 @@ type Gate struct {
 	Message string // why it holds, and what would open it
 }
 
+// gateList are the gates of a step in the order in which they are judged.
+type gateList []Gate
+
+// add appends a gate; one that is open has nothing to say.
+func (l *gateList) add(name string, open bool, format string, args ...any) {
+	g := Gate{Name: name, Open: open}
+	if !open {
+		g.Message = fmt.Sprintf(format, args...)
+	}
+	*l = append(*l, g)
+}
+
 // RestartGates judges whether a node may be stopped now. A node that never joined
 // in its present life, as far as that is known, passes all but the first: it holds
 // nothing, and a broken configuration could not be repaired otherwise.
 func RestartGates(f RestartFacts) []Gate {
-	var gates []Gate
-	gate := func(name string, open bool, format string, args ...any) {
-		g := Gate{Name: name, Open: open}
-		if !open {
-			g.Message = fmt.Sprintf(format, args...)
-		}
-		gates = append(gates, g)
-	}
+	var gates gateList
+	gate := gates.add
 	gate(GateReconciled, f.Unanswered == 0, "%s", unanswered(f.Unanswered))
 	if !f.Candidate.Joined {
 		gate(GateCopiesElsewhere, !f.JoinUnknown, "whether %s has joined is not known: Mesos may tell it late, and Elasticsearch does not answer", f.Candidate.Name)

@@ -99,22 +99,8 @@ func newWorld(t *testing.T, limit time.Duration, berths int, versions ...string)
 // leader waits until one of the Berths other than not leads and is subscribed.
 func (w *world) leader(not *berth.Berth) *berth.Berth {
 	w.t.Helper()
-	var leader *berth.Berth
-	require.NoError(w.t, rig.Eventually(w.ctx, 20*time.Millisecond, "a leading Berth", func(ctx context.Context) error {
-		for _, b := range w.berths {
-			if b == not || !b.Process().Running() {
-				continue
-			}
-			asked, cancel := context.WithTimeout(ctx, time.Second)
-			r, err := b.Readiness(asked)
-			cancel()
-			if err == nil && r.Ready {
-				leader = b
-				return nil
-			}
-		}
-		return errors.New("none leads")
-	}))
+	leader, err := berth.WaitLeader(w.ctx, w.berths, not)
+	require.NoError(w.t, err)
 	return leader
 }
 

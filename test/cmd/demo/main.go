@@ -5,11 +5,8 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	v1 "github.com/berthdata/berth/api/v1"
@@ -27,18 +24,7 @@ const (
 	limit = 10 * time.Minute
 )
 
-func main() {
-	check := flag.Bool("check", false, "stop at the end instead of staying up")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *check)
-	stop()
-	if err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(os.Stderr, "demo failed:", err)
-		os.Exit(1)
-	}
-	fmt.Println("demo: everything it started is stopped")
-}
+func main() { stage.Demo(run) }
 
 // show tells what happens, with the time since the start.
 type show struct{ began time.Time }

@@ -171,6 +171,27 @@ func (b *Berth) WaitReady(ctx context.Context) error {
 	})
 }
 
+// WaitLeader waits until one of several, other than not, leads and is subscribed.
+func WaitLeader(ctx context.Context, berths []*Berth, not *Berth) (*Berth, error) {
+	var leader *Berth
+	err := rig.Eventually(ctx, 20*time.Millisecond, "a leading Berth", func(ctx context.Context) error {
+		for _, b := range berths {
+			if b == not || !b.Process().Running() {
+				continue
+			}
+			asked, cancel := context.WithTimeout(ctx, time.Second)
+			r, err := b.Readiness(asked)
+			cancel()
+			if err == nil && r.Ready {
+				leader = b
+				return nil
+			}
+		}
+		return errors.New("none leads")
+	})
+	return leader, err
+}
+
 // Apply sends a spec as YAML.
 func (b *Berth) Apply(ctx context.Context, name, doc string) (v1.Accepted, error) {
 	return b.PutCluster(ctx, name, []byte(doc), client.TypeYAML, client.PutOptions{})

@@ -3,7 +3,6 @@ package elasticsearch_test
 import (
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -13,24 +12,10 @@ import (
 
 	"github.com/berthdata/berth/test/rig/elasticsearch"
 	"github.com/berthdata/berth/test/rig/rigtest"
-	"github.com/berthdata/berth/test/rig/setup"
 )
 
-// versionsVariable names versions, separated by commas, to test instead of the
-// default one; they must be installed.
-const versionsVariable = "BERTH_TEST_ELASTICSEARCH"
-
 func TestClusterSurvivesAKilledNode(t *testing.T) {
-	versions := []string{setup.DefaultElasticsearch}
-	if v := os.Getenv(versionsVariable); v != "" {
-		versions = strings.Split(v, ",")
-	}
-	for _, v := range versions {
-		t.Run(v, func(t *testing.T) {
-			assets := rigtest.Need(t, setup.Want{Elasticsearch: []string{v}})
-			survivesAKilledNode(t, assets.Elasticsearch[v])
-		})
-	}
+	rigtest.EachElasticsearch(t, survivesAKilledNode)
 }
 
 func survivesAKilledNode(t *testing.T, home elasticsearch.Home) {
